@@ -22,7 +22,7 @@ class EEGArray(np.ndarray):
     Parameters
     ----------
     data : array-like, shape (n_trials, n_chans, n_times)
-        Trials; not copied.
+        Trials in µV, or as a transformer left them; not copied.
     sfreq : float, optional
         Sampling rate in Hz.
     ch_names : sequence of str, length n_chans, optional
@@ -137,6 +137,36 @@ class Trials(NamedTuple):
     sfreq: float | None
     ch_names: tuple[str, ...] | None
     labels: np.ndarray | None
+
+    def in_order_of(self, ch_names):
+        """Put the channels in the order of ``ch_names``, where the names of both are known.
+
+        Parameters
+        ----------
+        ch_names : sequence of str or None
+            Names wanted.
+
+        Returns
+        -------
+        Trials
+            These, with channels re-ordered where needed.
+
+        Raises
+        ------
+        ValueError
+            When a name is missing or not wanted.
+        """
+        if ch_names is None or self.ch_names is None or tuple(ch_names) == self.ch_names:
+            return self
+        missing = [name for name in ch_names if name not in self.ch_names]
+        unknown = [name for name in self.ch_names if name not in ch_names]
+        if missing or unknown:
+            raise ValueError(
+                f"X has other channels than the data of fit: {missing} are missing, {unknown} are unknown. "
+                "Pick the same channels"
+            )
+        order = [self.ch_names.index(name) for name in ch_names]
+        return self._replace(data=np.ascontiguousarray(self.data[:, order]), ch_names=tuple(ch_names))
 
     def wrap(self, data, **changes):
         """Give transformed data what is known about these: a plain array when that is nothing.
