@@ -1,0 +1,7 @@
+"""Compare pipelines on the same folds: splits, results that survive, statistics over subjects."""
+
+from skeeg.evaluation.compare import compare
+from skeeg.evaluation.results import Comparison
+from skeeg.evaluation.splits import make_folds
+
+__all__ = ["Comparison", "compare", "make_folds"]

@@ -1,0 +1,247 @@
+"""Figures of a comparison: each subject under each pipeline, and what is taken for what."""
+
+import math
+
+import numpy as np
+
+#: Two colours of the Okabe-Ito palette, told apart with any colour vision and in grey.
+BLUE, VERMILION = "#0072B2", "#D55E00"
+
+
+class PairedScoresDisplay:
+    """Accuracy of every subject under every pipeline, paired by lines.
+
+    Parameters
+    ----------
+    accuracies : DataFrame, shape (n_subjects, n_pipelines)
+        Accuracies from 0 to 1, in the order to draw; NaN leaves a gap.
+    chance : float
+        Chance level from 0 to 1.
+    title : str, default=""
+        Title of the axes.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes drawn on.
+    figure_ : matplotlib Figure
+        Its figure.
+    lines_ : list of Line2D
+        One line a subject.
+    errorbar_ : ErrorbarContainer
+        Means and their 95 % confidence intervals.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from matplotlib.figure import Figure
+    >>> from skeeg.inspection import PairedScoresDisplay
+    >>> accuracies = pd.DataFrame({"csp-lda": [0.6, 0.7], "sstdpn": [0.7, 0.9]}, index=["S1", "S2"])
+    >>> display = PairedScoresDisplay(accuracies, chance=0.5).plot(ax=Figure().subplots())
+    >>> len(display.lines_)
+    2
+    """
+
+    def __init__(self, accuracies, *, chance, title=""):
+        self.accuracies = accuracies
+        self.chance = chance
+        self.title = title
+
+    @classmethod
+    def from_comparison(cls, comparison, *, ax=None):
+        """Draw a `skeeg.evaluation.Comparison`, the most accurate pipeline first.
+
+        Parameters
+        ----------
+        comparison : Comparison
+            Result of `skeeg.evaluation.compare`.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure of a fitting size.
+
+        Returns
+        -------
+        PairedScoresDisplay
+        """
+        accuracies = comparison.subject_accuracies()[comparison.summary().index]
+        title = f"{comparison.cv}, {len(accuracies)} subjects"
+        return cls(accuracies, chance=comparison.chance, title=title).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure of a fitting size.
+
+        Returns
+        -------
+        PairedScoresDisplay
+        """
+        percent = 100 * self.accuracies.to_numpy(dtype=float)
+        n_subjects, n_pipelines = percent.shape
+        x = np.arange(n_pipelines)
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots(figsize=(max(4.5, 1.5 + 0.65 * n_pipelines), 4.5), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+
+        faint = min(0.8, 0.25 + 4 / n_subjects)  # many subjects must not become a black patch
+        grey = {"color": "0.55", "lw": 0.8, "marker": "o", "ms": 3, "alpha": faint}
+        self.lines_ = [ax.plot(x, row, **grey)[0] for row in percent]
+        self.lines_[0].set_label("one subject")
+        self.errorbar_ = ax.errorbar(
+            x,
+            _nanmean(percent),
+            yerr=_half_width_of_mean(percent),
+            fmt="D",
+            color=BLUE,
+            ms=6,
+            capsize=4,
+            lw=1.8,
+            zorder=3,
+            label="mean, 95 % CI",
+        )
+        ax.axhline(
+            100 * self.chance, color=VERMILION, ls="--", lw=1.2, label=f"chance {100 * self.chance:.0f} %"
+        )
+        ax.set_xticks(x, self.accuracies.columns, rotation=35, ha="right", rotation_mode="anchor")
+        ax.set(xlim=(-0.5, n_pipelines - 0.5), ylabel="Accuracy (%)")
+        ax.set_title(self.title, pad=28)
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize="small")
+        ax.grid(axis="y", color="0.9")
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+        return self
+
+
+class ConfusionMatricesDisplay:
+    """One confusion matrix a pipeline: how often each true class is taken for each class.
+
+    Parameters
+    ----------
+    matrices : dict of str -> ndarray, shape (n_classes, n_classes)
+        Counts of trials; rows are true classes, columns predicted ones.
+    classes : sequence, length n_classes
+        Labels of the classes.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+        Axes drawn on, one a pipeline.
+    figure_ : matplotlib Figure
+        Their figure.
+    displays_ : dict of str -> ConfusionMatrixDisplay
+        scikit-learn's display of each pipeline.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from skeeg.inspection import ConfusionMatricesDisplay
+    >>> matrices = {"sstdpn": np.array([[8, 2], [1, 9]])}
+    >>> display = ConfusionMatricesDisplay(matrices, ["left", "right"]).plot(figure=Figure())
+    >>> display.displays_["sstdpn"].confusion_matrix.tolist()
+    [[80.0, 20.0], [10.0, 90.0]]
+    """
+
+    def __init__(self, matrices, classes):
+        self.matrices = matrices
+        self.classes = classes
+
+    @classmethod
+    def from_comparison(cls, comparison, *, figure=None):
+        """Draw a `skeeg.evaluation.Comparison`, the most accurate pipeline first.
+
+        Parameters
+        ----------
+        comparison : Comparison
+            Result of `skeeg.evaluation.compare`.
+        figure : matplotlib Figure, default=None
+            Empty figure to draw on; its size is set. None makes one.
+
+        Returns
+        -------
+        ConfusionMatricesDisplay
+        """
+        from sklearn.metrics import confusion_matrix
+
+        of_pipeline = dict(list(comparison.predictions.groupby("pipeline")))
+        matrices = {
+            name: confusion_matrix(
+                of_pipeline[name]["y_true"], of_pipeline[name]["y_pred"], labels=comparison.classes
+            )
+            for name in comparison.summary().index
+            if name in of_pipeline  # one that failed in every fold predicted nothing
+        }
+        return cls(matrices, comparison.classes).plot(figure=figure)
+
+    def plot(self, figure=None):
+        """Draw the figure, rows in percent of the true class.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure, default=None
+            Empty figure to draw on; its size is set. None makes one.
+
+        Returns
+        -------
+        ConfusionMatricesDisplay
+        """
+        from sklearn.metrics import ConfusionMatrixDisplay
+
+        if figure is None:
+            import matplotlib.pyplot as plt
+
+            figure = plt.figure()
+        self.figure_ = figure
+        n_columns = min(4, max(1, len(self.matrices)))
+        n_rows = max(1, math.ceil(len(self.matrices) / n_columns))
+        side = 1.3 + 0.45 * len(self.classes)
+        figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.08)
+        figure.set_size_inches(1.6 + n_columns * side, 0.9 + n_rows * (side + 0.25))
+        grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+        for ax in grid.flat[len(self.matrices) :]:
+            ax.remove()
+        self.axes_ = grid.flat[: len(self.matrices)]
+
+        self.displays_ = {}
+        for ax, (name, counts) in zip(self.axes_, self.matrices.items(), strict=True):
+            n_true = counts.sum(axis=1, keepdims=True)
+            percent = np.divide(100 * counts, n_true, out=np.full(counts.shape, np.nan), where=n_true > 0)
+            self.displays_[name] = ConfusionMatrixDisplay(percent, display_labels=self.classes).plot(
+                ax=ax,
+                cmap="Blues",
+                colorbar=False,
+                values_format=".0f",
+                xticks_rotation=45,
+                im_kw={"vmin": 0, "vmax": 100},
+            )
+            ax.set(title=name, xlabel="", ylabel="")
+            ax.set_xticks(ax.get_xticks(), self.classes, rotation=45, ha="right", rotation_mode="anchor")
+            ax.tick_params(labelbottom=True)
+        figure.supxlabel("Predicted class")
+        figure.supylabel("True class")
+        if self.displays_:
+            image = self.displays_[next(iter(self.displays_))].im_
+            figure.colorbar(image, ax=list(self.axes_), label="Trials of the true class (%)", shrink=0.8)
+        return self
+
+
+def _nanmean(percent):
+    """Mean over subjects; NaN where no subject is left, without a warning."""
+    n = np.sum(~np.isnan(percent), axis=0)
+    return np.divide(np.nansum(percent, axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
+
+
+def _half_width_of_mean(percent):
+    """Half the 95 % confidence interval of the mean over subjects (Student's t); 0 for one subject."""
+    from scipy.stats import t
+
+    n = np.sum(~np.isnan(percent), axis=0)
+    squares = np.nansum((percent - _nanmean(percent)) ** 2, axis=0)
+    several = n > 1
+    width = np.zeros(len(n))
+    width[several] = t.ppf(0.975, n[several] - 1) * np.sqrt(squares[several] / (n[several] - 1) / n[several])
+    return width

@@ -1,0 +1,116 @@
+"""The course of a training."""
+
+from skeeg.inspection.comparison import BLUE, VERMILION
+
+
+class TrainingDisplay:
+    """Loss and accuracy over the epochs of a training.
+
+    Parameters
+    ----------
+    history : DataFrame
+        One row an epoch: ``epoch``, ``train_loss`` and, where there was a validation split,
+        ``valid_loss`` and ``valid_acc`` (0 to 1).
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes of the losses; its twin with the accuracy in percent is ``ax_accuracy_`` (None without a
+        validation split).
+    figure_ : matplotlib Figure
+        Their figure.
+    lines_ : dict of str -> Line2D
+        Line of each column drawn.
+    best_ : Line2D or None
+        The epoch with the lowest validation loss.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from matplotlib.figure import Figure
+    >>> from skeeg.inspection import TrainingDisplay
+    >>> history = pd.DataFrame({"epoch": [1, 2], "train_loss": [0.7, 0.5], "valid_loss": [0.7, 0.6]})
+    >>> display = TrainingDisplay(history).plot(ax=Figure().subplots())
+    >>> list(display.lines_)
+    ['train_loss', 'valid_loss']
+    """
+
+    def __init__(self, history):
+        self.history = history
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw the training of a fitted network.
+
+        Parameters
+        ----------
+        estimator : EEGClassifier or Pipeline that ends in one
+            Fitted estimator.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        TrainingDisplay
+
+        Raises
+        ------
+        NotFittedError
+            The estimator is not fitted.
+        TypeError
+            The estimator keeps no training history.
+        """
+        from sklearn.pipeline import Pipeline
+        from sklearn.utils.validation import check_is_fitted
+
+        network = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        check_is_fitted(network)
+        if not hasattr(network, "history_"):
+            raise TypeError(
+                f"{type(network).__name__} keeps no history_; give a network or a Pipeline that ends in one."
+            )
+        return cls(network.history_).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        TrainingDisplay
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        epochs = self.history["epoch"]
+        self.lines_ = {}
+        (self.lines_["train_loss"],) = ax.plot(
+            epochs, self.history["train_loss"], color=BLUE, ls="--", label="training loss"
+        )
+        self.ax_accuracy_ = self.best_ = None
+        if "valid_loss" in self.history and self.history["valid_loss"].notna().any():
+            (self.lines_["valid_loss"],) = ax.plot(
+                epochs, self.history["valid_loss"], color=BLUE, label="validation loss"
+            )
+            best = epochs[self.history["valid_loss"].idxmin()]
+            self.best_ = ax.axvline(
+                best, color="0.5", lw=1, ls=":", label=f"lowest validation loss (epoch {best})"
+            )
+        if "valid_acc" in self.history and self.history["valid_acc"].notna().any():
+            self.ax_accuracy_ = ax.twinx()
+            (self.lines_["valid_acc"],) = self.ax_accuracy_.plot(
+                epochs, 100 * self.history["valid_acc"], color=VERMILION, lw=1.2, label="validation accuracy"
+            )
+            self.ax_accuracy_.set_ylabel("Accuracy (%)", color=VERMILION)
+            self.ax_accuracy_.tick_params(axis="y", colors=VERMILION)
+        ax.set(xlabel="Epoch", ylabel="Loss")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        handles = [*self.lines_.values(), *([self.best_] if self.best_ else [])]
+        ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+        return self
