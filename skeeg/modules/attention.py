@@ -49,12 +49,35 @@ def _gated(x, gate):
 
 
 def _batch_norm(norm, x):
-    """Batch normalisation that falls back on the running statistics for a single value per channel."""
-    if norm.training and x.numel() == x.shape[1]:
-        return F.batch_norm(
-            x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0, norm.eps
+    """Batch normalisation of (batch, ch_dim, ...), by running statistics where a channel has one value.
+
+    Statistics are taken over the last axis of (1, ch_dim, values), whose sums PyTorch does not split
+    among threads.
+    """
+    values = x.transpose(0, 1).reshape(1, x.shape[1], -1)
+    if norm.training and values.shape[-1] == 1:
+        values = F.batch_norm(
+            values, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps
         )
-    return norm(x)
+    else:
+        values = norm(values)
+    return values.reshape(x.shape[1], len(x), *x.shape[2:]).transpose(0, 1)
+
+
+def _mix(weight, x):
+    """weight @ x for (out, in) and (batch, in, times).
+
+    One product a trial: the gradient of a single product over (batch, times) is a sum that a matrix
+    library may split among threads, and its rounding would depend on their number.
+    """
+    return torch.bmm(weight.expand(len(x), -1, -1), x)
+
+
+def _convolve_same(x, weight):
+    """Cross-correlate (batch, in, times) with (out, in, odd kernel size), zero padding, same length."""
+    size = weight.shape[-1]
+    patches = F.pad(x, (size // 2, size // 2)).unfold(2, size, 1)  # (batch, in, times, kernel size)
+    return _mix(weight.flatten(1), patches.transpose(2, 3).reshape(len(x), -1, x.shape[-1]))
 
 
 def _entropy(x, dim):
@@ -138,16 +161,17 @@ class GSoP(nn.Module):
         super().__init__()
         hidden = _reduced(ch_dim, reduction_rate)
         self.pw_conv1 = nn.Conv2d(ch_dim, hidden, 1)
-        self.bn = nn.BatchNorm2d(hidden)
+        self.bn = nn.BatchNorm1d(hidden)
         self.rw_conv = nn.Conv2d(hidden, hidden * 4, (hidden, 1), groups=hidden)
         self.pw_conv2 = nn.Conv2d(hidden * 4, ch_dim, 1)
 
     def forward(self, x):
         """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
-        mixed = self.pw_conv1(x).squeeze(2)  # (batch, hidden, times)
-        mixed = mixed - mixed.mean(-1, keepdim=True)
-        cov = mixed @ mixed.mT / max(mixed.shape[-1] - 1, 1)
-        cov = _batch_norm(self.bn, cov.unsqueeze(-1)).squeeze(-1)  # (batch, hidden, hidden)
+        samples = x.squeeze(2)
+        mixed = _mix(self.pw_conv1.weight.flatten(1), samples - samples.mean(-1, keepdim=True))
+        # A covariance does not depend on a bias; times 0, its gradient is 0 instead of missing.
+        mixed = mixed + 0 * self.pw_conv1.bias[:, None]  # (batch, hidden, times)
+        cov = _batch_norm(self.bn, mixed @ mixed.mT / max(mixed.shape[-1] - 1, 1))
         # The grouped convolution spans the whole matrix: four weighted sums of each row.
         weight = self.rw_conv.weight.reshape(cov.shape[1], 4, -1)
         rows = torch.einsum("bij,ikj->bik", cov, weight).flatten(1) + self.rw_conv.bias
@@ -250,7 +274,7 @@ class EncNet(nn.Module):
         samples = x.squeeze(2)  # (batch, ch_dim, times)
         # |x - c|^2 = |x|^2 - 2 c.x + |c|^2, and sum_t a (x - c) = sum_t a x - c sum_t a: nothing of
         # shape (batch, times, n_codewords, ch_dim) is needed.
-        distance = samples.square().sum(1, keepdim=True) - 2 * (self.codewords @ samples)
+        distance = samples.square().sum(1, keepdim=True) - 2 * _mix(self.codewords, samples)
         distance = distance + self.codewords.square().sum(1)[:, None]  # (batch, n_codewords, times)
         assigned = torch.softmax(self.smoothing[:, None] * distance, 1)
         residual = assigned @ samples.mT - assigned.sum(-1, keepdim=True) * self.codewords
@@ -289,7 +313,7 @@ class ECA(nn.Module):
 
     def forward(self, x):
         """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
-        return _gated(x, self.conv(x.mean((2, 3)).unsqueeze(1)).squeeze(1).sigmoid())
+        return _gated(x, _convolve_same(x.mean((2, 3)).unsqueeze(1), self.conv.weight).squeeze(1).sigmoid())
 
 
 class GatherExcite(nn.Module):
@@ -331,7 +355,7 @@ class GatherExcite(nn.Module):
         self.gather = self.mlp = None
         if extra_params:
             weights = nn.Conv2d(ch_dim, ch_dim, (1, seq_len), groups=ch_dim, bias=False)
-            self.gather = nn.Sequential(weights, nn.BatchNorm2d(ch_dim))
+            self.gather = nn.Sequential(weights, nn.BatchNorm1d(ch_dim))
         if use_mlp:
             self.mlp = _bottleneck(ch_dim, reduction_rate)
 
@@ -342,7 +366,7 @@ class GatherExcite(nn.Module):
         else:  # a depthwise convolution as long as its input is a weighted sum
             weights, norm = self.gather
             gathered = (x * weights.weight.squeeze(1)).sum((2, 3))
-            gathered = _batch_norm(norm, gathered[:, :, None, None]).flatten(1)
+            gathered = _batch_norm(norm, gathered)
         if self.mlp is not None:
             gathered = _excite(gathered, self.mlp[0], self.mlp[2])
         return _gated(x, gathered.sigmoid())
@@ -436,7 +460,7 @@ class SRM(nn.Module):
             combined = (style * self.style_integration.weight.squeeze(1)).sum(-1)
         else:
             combined = self.style_integration(style)
-        return _gated(x, _batch_norm(self.bn, combined.unsqueeze(-1)).squeeze(-1).sigmoid())
+        return _gated(x, _batch_norm(self.bn, combined).sigmoid())
 
 
 class CBAM(nn.Module):
@@ -474,8 +498,9 @@ class CBAM(nn.Module):
         """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
         down, _, up = self.fc
         x = _gated(x, (_excite(x.mean((2, 3)), down, up) + _excite(x.amax((2, 3)), down, up)).sigmoid())
-        pooled = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)  # (batch, 2, 1, times)
-        return x * self.conv(pooled).sigmoid()
+        pooled = torch.cat([x.mean(1), x.amax(1)], 1)  # (batch, 2, times)
+        score = _convolve_same(pooled, self.conv.weight.squeeze(2)) + self.conv.bias.expand(len(x), 1, 1)
+        return x * score.sigmoid().unsqueeze(2)
 
 
 class _GaussianBlur(nn.Module):
@@ -483,7 +508,7 @@ class _GaussianBlur(nn.Module):
 
     def __init__(self):
         super().__init__()
-        kernel = torch.softmax(-torch.arange(-2.0, 3.0).square() / 2, 0)
+        kernel = torch.softmax(-torch.linspace(-2, 2, 5).square() / 2, 0)
         self.register_buffer("weight", kernel[None, None, None])
 
     def forward(self, x):
@@ -599,10 +624,16 @@ class CAT(_ChannelFusion):
         maximum = self.gauss_filter(x).amax(3, keepdim=True)  # (batch, ch_dim, 1, 1)
         mean = x.mean(1, keepdim=True)  # (batch, 1, 1, times)
         entropy = _min_max(_entropy(x, 1), -1)  # (batch, 1, 1, times)
-        temporal = self.s_gamma * entropy - self.s_alpha * mean + self.s_beta * maximum
-        # softmax of two weights is the sigmoid of their difference
-        share = torch.sigmoid(self.c_w - self.s_w)
-        return x * (share * self.channel_score(x, maximum) + (1 - share) * self.conv(temporal).sigmoid())
+        # Scalars are expanded to one a trial: the gradient of a single one would be a sum over all
+        # samples that PyTorch splits among threads.
+        alpha, beta, gamma, share = (
+            scalar.expand(len(x), 1, 1, 1)
+            # the softmax of two weights is the sigmoid of their difference
+            for scalar in (self.s_alpha, self.s_beta, self.s_gamma, torch.sigmoid(self.c_w - self.s_w))
+        )
+        temporal = (gamma * entropy - alpha * mean + beta * maximum).squeeze(2)
+        temporal = _convolve_same(temporal, self.conv.weight.squeeze(2)).sigmoid().unsqueeze(2)
+        return x * (share * self.channel_score(x, maximum) + (1 - share) * temporal)
 
 
 #: Attention blocks by the name of their mode.
