@@ -1,0 +1,104 @@
+"""Batches of trials from arrays in memory, without a loader's overhead."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.data import Dataset
+
+
+class TrialDataset(Dataset):
+    """Trials in memory with their class codes and weights.
+
+    Parameters
+    ----------
+    X : torch.Tensor, shape (n_trials, n_chans, n_times)
+        Trials.
+    codes : torch.Tensor of int64, shape (n_trials,)
+        Index of each trial's class in ``classes_``.
+    weights : torch.Tensor, shape (n_trials,)
+        Weight of each trial in the loss.
+    y : array-like, shape (n_trials,), optional
+        The user's labels, for callbacks that score; the codes when not given.
+
+    Notes
+    -----
+    An item is ``(trial, (code, weight))``, so that any iterator which collates items, such as
+    ``torch.utils.data.DataLoader``, gives the batches that :class:`skeeg.base.EEGClassifier` trains on.
+    """
+
+    def __init__(self, X, codes, weights, y=None):
+        self.X, self.codes, self.weights = X, codes, weights
+        self.y = codes.numpy() if y is None else y
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        return self.X[index], (self.codes[index], self.weights[index])
+
+
+class TrialIterator:
+    """Iterate over a :class:`TrialDataset` by indexing whole batches.
+
+    Parameters
+    ----------
+    dataset : TrialDataset
+        Trials in memory.
+    batch_size : int, default=64
+        Trials in a batch; -1 for all of them. The last batch may be smaller.
+    shuffle : bool, default=False
+        Draw a new order for each pass, from torch's generator.
+    device : torch.device or str, default="cpu"
+        Where batches are wanted. On CUDA the data set is copied there once where it takes at most a
+        quarter of the free memory; otherwise batches go through pinned memory, asynchronously.
+
+    Notes
+    -----
+    A last batch of a single trial is joined to the one before it when shuffling (training), because
+    batch statistics of one trial say little and some layers cannot form them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skeeg.iterators import TrialDataset, TrialIterator
+    >>> data = TrialDataset(torch.zeros(5, 3, 8), torch.tensor([0, 1, 0, 1, 0]), torch.ones(5))
+    >>> [len(X) for X, _ in TrialIterator(data, batch_size=2)]
+    [2, 2, 1]
+    """
+
+    def __init__(self, dataset, batch_size=64, shuffle=False, device="cpu"):
+        self.dataset = dataset
+        self.batch_size = len(dataset) if batch_size == -1 else batch_size
+        self.shuffle = shuffle
+        self.device = torch.device(device)
+        self._tensors = (dataset.X, dataset.codes, dataset.weights)
+        if self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            if dataset.X.nbytes <= free // 4:
+                self._tensors = tuple(t.to(self.device) for t in self._tensors)
+
+    def _bounds(self):
+        n, size = len(self.dataset), self.batch_size
+        starts = list(range(0, n, size))
+        if self.shuffle and len(starts) > 1 and n - starts[-1] == 1:
+            starts.pop()
+        return list(zip(starts, [*starts[1:], n], strict=True))
+
+    def __len__(self):
+        return len(self._bounds())
+
+    def _to_device(self, batch):
+        if batch.device == self.device:
+            return batch
+        if self.device.type == "cuda":
+            return batch.pin_memory().to(self.device, non_blocking=True)
+        return batch.to(self.device)
+
+    def __iter__(self):
+        order = torch.randperm(len(self.dataset)) if self.shuffle else None
+        if order is not None:
+            order = order.to(self._tensors[0].device)
+        for start, stop in self._bounds():
+            chosen = slice(start, stop) if order is None else order[start:stop]
+            X, codes, weights = (self._to_device(t[chosen]) for t in self._tensors)
+            yield X, (codes, weights)
