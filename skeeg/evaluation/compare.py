@@ -50,7 +50,8 @@ def compare(
     pipelines : dict of str -> classifier
         Name and unfitted scikit-learn classifier. Each ``random_state`` that is None is set from
         `random_state`, so that a comparison repeats. A classifier or step that requests ``groups`` by
-        metadata routing (`EuclideanAlignment`, a grouped validation split) gets ``metadata["subject"]``.
+        metadata routing (`EuclideanAlignment`, a network for its validation split) gets the subjects,
+        with "cross-session" the sessions.
     X : ndarray, shape (n_trials, n_chans, n_times)
         Trials.
     y : array-like, shape (n_trials,)
@@ -100,7 +101,7 @@ def compare(
     pipelines = _check_pipelines(pipelines, random_state)
     folds = make_folds(cv, y, metadata, n_splits=n_splits, random_state=random_state)
     classes = np.unique(y)
-    subjects = metadata["subject"].to_numpy()
+    groups = _groups(cv, metadata)
 
     # Fold by fold rather than pipeline by pipeline: what an interrupted run leaves can still be paired.
     tasks = [(name, k) for k in range(len(folds)) for name in pipelines]
@@ -108,7 +109,7 @@ def compare(
     if out is not None:
         directory = Path(out) / "folds"
         directory.mkdir(parents=True, exist_ok=True)
-        paths = _name_files(directory, tasks, pipelines, folds, X, y, subjects)
+        paths = _name_files(directory, tasks, pipelines, folds, X, y, groups)
     done = {task: json.loads(path.read_text()) for task, path in paths.items() if path.exists()}
     waiting = [task for task in tasks if task not in done]
 
@@ -119,7 +120,7 @@ def compare(
     def jobs():
         for name, k in waiting:
             bar.started((name, k))
-            yield joblib.delayed(_run_fold)((name, k), pipelines[name], X, y, subjects, classes, *folds[k])
+            yield joblib.delayed(_fit_and_score)((name, k), pipelines[name], X, y, groups, classes, *folds[k])
 
     # One fold at a time to each worker: the bar names what runs, and a finished fold is kept at once.
     parallel = joblib.Parallel(
@@ -150,7 +151,7 @@ def compare(
 
 def _check_data(X, y, metadata):
     """Arrays and a DataFrame of one length, or an error that says what does not fit."""
-    X, y = np.asarray(X), np.asarray(y)
+    X, y = np.asanyarray(X), np.asarray(y)  # an EEGArray stays one
     if X.ndim < 2 or y.ndim != 1:
         raise ValueError(
             f"X must be (n_trials, n_chans, n_times) and y (n_trials,), not {X.shape}, {y.shape}."
@@ -167,6 +168,12 @@ def _check_data(X, y, metadata):
     if len(np.unique(y)) < 2:
         raise ValueError(f"y needs at least 2 classes; it holds only {np.unique(y).tolist()}.")
     return X, y, metadata.reset_index(drop=True)
+
+
+def _groups(cv, metadata):
+    """Who each trial is from: the subject, or the session of the subject where sessions are held out."""
+    columns = ["subject", "session"] if cv == "cross-session" else ["subject"]
+    return metadata[columns].astype(str).agg("/".join, axis=1).to_numpy(dtype=str)
 
 
 def _check_pipelines(pipelines, random_state):
@@ -189,10 +196,10 @@ def _check_pipelines(pipelines, random_state):
     return checked
 
 
-def _name_files(directory, tasks, pipelines, folds, X, y, subjects):
+def _name_files(directory, tasks, pipelines, folds, X, y, groups):
     """One file a task, named by a hash of all that decides its content."""
     packages = ("skeeg", "torch", "skorch", "scikit-learn", "numpy", "scipy", "mne", "pyriemann")
-    common = joblib.hash([X, y, subjects, [version(package) for package in packages]])
+    common = joblib.hash([X, y, groups, [version(package) for package in packages]])
     files = {}
     for name, k in tasks:
         try:
@@ -203,8 +210,10 @@ def _name_files(directory, tasks, pipelines, folds, X, y, subjects):
     return files
 
 
-def _run_fold(task, pipeline, X, y, subjects, classes, train, test):
+def _fit_and_score(task, pipeline, X, y, groups, classes, train, test):
     """Fit and predict one fold; an error is a result like any other.
+
+    Named as scikit-learn's own, by which networks know that they are inside a search and keep quiet.
 
     Returns the task and a dict of plain Python values, so that JSON holds it without loss: class *numbers*
     and probabilities of the test trials, the fit time in seconds, the error and the warnings.
@@ -220,18 +229,18 @@ def _run_fold(task, pipeline, X, y, subjects, classes, train, test):
             pipeline = clone(pipeline)
             routing = get_routing_for_object(pipeline)
 
-            def groups(method, trials):
-                return {"groups": subjects[trials]} if routing.consumes(method, ["groups"]) else {}
+            def routed(method, trials):
+                return {"groups": groups[trials]} if routing.consumes(method, ["groups"]) else {}
 
             start = time.perf_counter()
-            pipeline.fit(X[train], y[train], **groups("fit", train))
+            pipeline.fit(X[train], y[train], **routed("fit", train))
             fold["fit_time"] = time.perf_counter() - start
-            y_pred = pipeline.predict(X[test], **groups("predict", test))
+            y_pred = pipeline.predict(X[test], **routed("predict", test))
             proba = None
             if hasattr(pipeline, "predict_proba"):
                 proba = np.zeros((len(test), len(classes)))
                 columns = np.searchsorted(classes, pipeline.classes_)
-                proba[:, columns] = pipeline.predict_proba(X[test], **groups("predict_proba", test))
+                proba[:, columns] = pipeline.predict_proba(X[test], **routed("predict_proba", test))
                 proba = proba.tolist()
             fold["y_pred"], fold["proba"] = np.searchsorted(classes, y_pred).tolist(), proba
         except Exception as error:

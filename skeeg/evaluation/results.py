@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,7 +167,7 @@ class Comparison:
                 f"{100 * row['difference']:+.1f}",
                 f"{row['p_holm']:.3f}",
             )
-            rows.append((name, *("–" if cell == "nan" else cell for cell in cells)))
+            rows.append((name, *("–" if cell.strip("+") == "nan" else cell for cell in cells)))
         first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
         lines = [
             f"{self.cv}: {n_subjects} subjects, {n_folds} folds, {len(self.classes)} classes, "
@@ -234,9 +233,6 @@ def collect(done, tasks, folds, y, classes, metadata):
 
 def write_atomically(path, text):
     """Write a text file so that it is there whole or not at all."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="", dir=path.parent, prefix=f".{path.name}", delete=False
-    ) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)  # the temporary file is private, a result is not
-    os.replace(file.name, path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8", newline="")
+    unfinished.replace(path)

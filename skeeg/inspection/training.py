@@ -10,7 +10,7 @@ class TrainingDisplay:
     ----------
     history : DataFrame
         One row an epoch: ``epoch``, ``train_loss`` and, where there was a validation split,
-        ``valid_loss`` and ``valid_acc`` (0 to 1).
+        ``valid_loss`` and ``valid_accuracy`` (0 to 1).
 
     Attributes
     ----------
@@ -102,10 +102,11 @@ class TrainingDisplay:
             self.best_ = ax.axvline(
                 best, color="0.5", lw=1, ls=":", label=f"lowest validation loss (epoch {best})"
             )
-        if "valid_acc" in self.history and self.history["valid_acc"].notna().any():
+        if "valid_accuracy" in self.history and self.history["valid_accuracy"].notna().any():
             self.ax_accuracy_ = ax.twinx()
-            (self.lines_["valid_acc"],) = self.ax_accuracy_.plot(
-                epochs, 100 * self.history["valid_acc"], color=VERMILION, lw=1.2, label="validation accuracy"
+            percent = 100 * self.history["valid_accuracy"]
+            (self.lines_["valid_accuracy"],) = self.ax_accuracy_.plot(
+                epochs, percent, color=VERMILION, lw=1.2, label="validation accuracy"
             )
             self.ax_accuracy_.set_ylabel("Accuracy (%)", color=VERMILION)
             self.ax_accuracy_.tick_params(axis="y", colors=VERMILION)

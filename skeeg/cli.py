@@ -1,0 +1,220 @@
+"""The `skeeg` command.
+
+Heavy imports happen inside the functions that need them, so that ``skeeg --help`` and a mistyped argument
+answer at once.
+"""
+
+import argparse
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+CROSS_VALIDATIONS = ("within-subject", "cross-subject", "cross-session")
+
+# What `skeeg compare` simulates: small enough for three minutes on two cores.
+SIMULATION = {"n_trials": 60, "n_classes": 2, "n_chans": 22, "sfreq": 125.0, "duration": 4.0}
+
+HELP_OF_COMPARE = """\
+Compare CSP, Riemannian and deep-network pipelines on the same trials.
+
+With no argument: simulated motor imagery, tested on subjects that were not trained on. Prints a table
+and writes scores.csv (a row a subject and fold), predictions.csv (a row a trial), differences.csv,
+scores.png and confusion.png. Finished folds are kept in OUT/folds: the same command goes on where it
+was interrupted."""
+
+
+def main(argv=None):
+    """Run the `skeeg` command.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        Arguments; None takes those of the process.
+
+    Returns
+    -------
+    int
+        0 if all went well, 1 if no pipeline finished a fold, 130 after Ctrl-C. A wrong argument ends the
+        process with 2 and one line on stderr.
+    """
+    parser = _OneLineParser(prog="skeeg", description="Decode EEG with deep networks and baselines.")
+    parser.add_argument("--version", action="version", version=f"skeeg {version('skeeg')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="compare")
+    compare = commands.add_parser(
+        "compare",
+        help="compare pipelines on simulated, PhysioNet or your own recordings",
+        description=HELP_OF_COMPARE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_compare_arguments(compare)
+    arguments = parser.parse_args(argv)
+    return _compare(arguments, compare.error)
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """Answers a wrong argument with one line instead of the whole usage."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+
+
+def _add_compare_arguments(parser):
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        default=["simulated"],
+        metavar="DATA",
+        help="'simulated' (default), 'eegbci' (PhysioNet motor imagery, downloaded by MNE), or your own "
+        "-epo.fif or .npz files, one a recording",
+    )
+    parser.add_argument(
+        "--subjects", type=_subjects, metavar="1-10", help="subjects of simulated or eegbci data: 1-10, 1,3,7"
+    )
+    parser.add_argument(
+        "--pipelines",
+        type=_names,
+        metavar="A,B",
+        help="names, separated by commas; the first is what the others are tested against "
+        "(default: the four baselines and the four networks; attentionbasenet:se picks an attention mode)",
+    )
+    parser.add_argument(
+        "--cv",
+        choices=CROSS_VALIDATIONS,
+        default="cross-subject",
+        help="test on other trials, other subjects (default) or other sessions than trained on",
+    )
+    parser.add_argument(
+        "--folds", type=_at_least(2), default=5, metavar="N", help="largest number of folds (default 5)"
+    )
+    parser.add_argument(
+        "--epochs", type=_at_least(1), metavar="N", help="epochs to train a network (default: its own)"
+    )
+    parser.add_argument(
+        "--n-jobs",
+        type=_n_jobs,
+        default=1,
+        metavar="N",
+        help="folds side by side (default 1; -1: one a core)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), help="folder to write to (default results)"
+    )
+    parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="random seed (default 0)")
+
+
+def _subjects(text):
+    """Read "1-3,7" as [1, 2, 3, 7]."""
+    subjects = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last:
+            raise argparse.ArgumentTypeError(f"{part!r} is no subject or range; write 1-10 or 1,3,7")
+        subjects.extend(range(first, last + 1))
+    return sorted(set(subjects))
+
+
+def _names(text):
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("no name given; write for example csp-lda,sstdpn")
+    return list(dict.fromkeys(names))
+
+
+def _at_least(lowest):
+    def integer(text):
+        if not re.fullmatch(r"\d+", text) or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text!r} must be an integer of at least {lowest}")
+        return int(text)
+
+    return integer
+
+
+def _n_jobs(text):
+    if not re.fullmatch(r"-1|[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a positive integer, or -1 for one job a core")
+    return int(text)
+
+
+def _compare(arguments, error):
+    """Load, compare, print, write. `error` ends the process with one line."""
+    if arguments.out.exists() and not arguments.out.is_dir():
+        error(f"argument --out: {arguments.out} is a file; give a folder")
+
+    from skeeg.evaluation import compare
+    from skeeg.evaluation.pipelines import DEFAULT, PIPELINES, make_pipelines
+
+    names = arguments.pipelines or list(DEFAULT)
+    unknown = [name for name in names if name not in PIPELINES]
+    if unknown:
+        error(f"argument --pipelines: {', '.join(unknown)} unknown; choose from {', '.join(PIPELINES)}")
+
+    try:
+        X, y, metadata = _load(arguments, error)
+        pipelines = make_pipelines(
+            names, sfreq=X.sfreq, random_state=arguments.seed, max_epochs=arguments.epochs
+        )
+        result = compare(
+            pipelines,
+            X,
+            y,
+            metadata,
+            cv=arguments.cv,
+            n_splits=arguments.folds,
+            n_jobs=arguments.n_jobs,
+            out=arguments.out,
+            random_state=arguments.seed,
+        )
+    except ValueError as wrong:  # subjects, files or data that cannot answer the question
+        error(str(wrong))
+    print(f"\n{result}")
+    if result.predictions.empty:
+        return 130 if result.interrupted else 1
+    _draw(result, arguments.out)
+    files = "scores.csv, predictions.csv, differences.csv, scores.png, confusion.png"
+    print(f"\nWritten to {arguments.out}: {files}")
+    if result.interrupted:
+        print("Interrupted: the same command goes on with the missing folds.")
+        return 130
+    return 0
+
+
+def _load(arguments, error):
+    """Trials, labels, metadata and sampling rate of what --data names."""
+    from skeeg.datasets import fetch_eegbci, load_epochs, make_motor_imagery
+
+    data, subjects = arguments.data, arguments.subjects
+    if data == ["simulated"]:
+        subjects = subjects or list(range(1, 7))
+        X, y, metadata = make_motor_imagery(max(subjects), **SIMULATION, random_state=arguments.seed)
+        chosen = metadata["subject"].isin(subjects).to_numpy()
+        X, y, metadata = X[chosen], y[chosen], metadata[chosen]
+    elif data == ["eegbci"]:
+        X, y, metadata = fetch_eegbci(subjects or list(range(1, 11)))
+    else:
+        if subjects:
+            error("argument --subjects: only for --data simulated or eegbci; name the files of your own data")
+        missing = [name for name in data if not Path(name).is_file()]
+        if missing:
+            error(f"argument --data: no file {', '.join(missing)}; give simulated, eegbci, or existing files")
+        X, y, metadata = load_epochs(data)
+    return X, y, metadata
+
+
+def _draw(result, out):
+    """Write both figures, without pyplot: no window, no global state."""
+    from matplotlib.figure import Figure
+
+    from skeeg.inspection import ConfusionMatricesDisplay, PairedScoresDisplay
+
+    n_pipelines = result.scores["pipeline"].nunique()
+    figure = Figure(figsize=(max(4.5, 1.5 + 0.65 * n_pipelines), 4.8), layout="constrained")
+    PairedScoresDisplay.from_comparison(result, ax=figure.subplots())
+    figure.savefig(out / "scores.png", dpi=150)
+    confusion = ConfusionMatricesDisplay.from_comparison(result, figure=Figure())
+    confusion.figure_.savefig(out / "confusion.png", dpi=150)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
