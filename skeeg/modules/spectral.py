@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
 
 
 def fft_length(n: int) -> int:
@@ -96,3 +97,303 @@ def fir_response(taps: torch.Tensor, n: int, left: int) -> torch.Tensor:
     n_taps = taps.shape[-1]
     impulse = F.pad(taps.flip(-1), (0, n - n_taps)).roll(left - n_taps + 1, dims=-1)
     return torch.fft.rfft(impulse)
+
+
+class _FilterAndMix(torch.autograd.Function):
+    """`filter_and_mix` with a backward pass that keeps the spectrum of the input and nothing larger.
+
+    With G the spectrum of the output's gradient, all three gradients are products in the frequency domain:
+    of the mixing matrix Re(conj(H X) G), of the taps conj(mix X) G, of the input mix' (conj(H) G).
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, taps, mix, left, right):
+        n_times, n_out = x.shape[-1], x.shape[-1] + left + right - taps.shape[-1] + 1
+        n = fft_length(n_times + max(left, right))
+        x_spectrum = spectrum(x, n)  # (batch, n_chans, n_freqs)
+        response = fir_response(taps, n, left).repeat_interleave(len(mix) // len(taps), 0)
+        mixed = _mix(mix, x_spectrum)  # (batch, n_rows, n_freqs)
+        y = torch.fft.irfft(mixed.mul_(response), n)[..., :n_out]
+        return y, x_spectrum, response
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, taps, mix, left, _ = inputs
+        _, x_spectrum, response = output
+        ctx.mark_non_differentiable(x_spectrum, response)
+        ctx.save_for_backward(mix, x_spectrum, response)
+        ctx.left, ctx.taps_shape, ctx.n_times = left, taps.shape, x.shape[-1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, *_):
+        mix, x_spectrum, response = ctx.saved_tensors
+        n_filters, n_taps = ctx.taps_shape
+        n_freqs = x_spectrum.shape[-1]
+        n = 2 * (n_freqs - 1)
+        # A real signal's positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
+        weight = torch.full((n_freqs,), 2.0 / n, dtype=grad.dtype, device=grad.device)
+        weight[0] = weight[-1] = 1.0 / n
+        grad_spectrum = spectrum(grad, n)  # (batch, n_rows, n_freqs)
+        grad_x = grad_taps = grad_mix = None
+        if ctx.needs_input_grad[1]:
+            product = (grad_spectrum * _mix(mix, x_spectrum).conj()).sum(0)
+            impulse = torch.fft.irfft(product.unflatten(0, (n_filters, -1)).sum(1), n)
+            grad_taps = impulse.roll(n_taps - 1 - ctx.left, dims=-1)[:, :n_taps].flip(-1)
+        if ctx.needs_input_grad[0] or ctx.needs_input_grad[2]:
+            grad_mixed = grad_spectrum * (response.conj() * weight)
+            if ctx.needs_input_grad[2]:
+                grad_mix = torch.matmul(_interleaved(grad_mixed), _interleaved(x_spectrum).mT).sum(0)
+            if ctx.needs_input_grad[0]:
+                grad_x = torch.fft.irfft(_mix(mix.T, grad_mixed) / weight, n)[..., : ctx.n_times]
+        return grad_x, grad_taps, grad_mix, None, None
+
+
+def _interleaved(spectra):
+    """Complex (..., n_freqs) as real (..., 2 * n_freqs)."""
+    return torch.view_as_real(spectra).flatten(-2)
+
+
+def _mix(mix, spectra):
+    """One real matrix product over interleaved real and imaginary parts."""
+    return torch.view_as_complex((mix @ _interleaved(spectra)).unflatten(-1, (-1, 2)))
+
+
+def filter_and_mix(x, taps, mix, left, right):
+    """Filter electrodes with FIR taps, then mix them, one filter a group of mixed rows.
+
+    Parameters
+    ----------
+    x : torch.Tensor, shape (batch, n_chans, n_times)
+        Trials.
+    taps : torch.Tensor, shape (n_filters, n_taps)
+        Filters, in the order of a convolution layer's weight.
+    mix : torch.Tensor, shape (n_filters * depth, n_chans)
+        Spatial filters; rows ``f * depth`` to ``(f + 1) * depth - 1`` see the output of filter ``f``.
+    left, right : int
+        Zeros before and after each signal.
+
+    Returns
+    -------
+    torch.Tensor, shape (batch, n_filters * depth, n_times + left + right - n_taps + 1)
+
+    Notes
+    -----
+    Equals a (1, n_taps) convolution shared by the electrodes, followed by a depthwise (n_chans, 1)
+    convolution.
+
+    Examples
+    --------
+    >>> import torch
+    >>> filter_and_mix(torch.randn(8, 22, 1000), torch.randn(40, 25), torch.randn(40, 22), 12, 12).shape
+    torch.Size([8, 40, 1000])
+    """
+    return _FilterAndMix.apply(x, taps, mix, left, right)[0]
+
+
+def window_moments(x, n_taps, left, right):
+    """Mean and covariance of what FIR taps see: all windows of ``n_taps`` samples of all electrodes.
+
+    The output of taps h then has the mean h . mean and the variance h' covariance h, over trials, electrodes
+    and times, without being computed.
+
+    Parameters
+    ----------
+    x : torch.Tensor, shape (batch, n_chans, n_times)
+        Trials.
+    n_taps : int
+        Length of a window in samples.
+    left, right : int
+        Zeros before and after each signal.
+
+    Returns
+    -------
+    mean : torch.Tensor, shape (n_taps,)
+    covariance : torch.Tensor, shape (n_taps, n_taps)
+        Biased. Both in float64 where the device has it.
+
+    Notes
+    -----
+    Over *all* shifts of a window across a zero-padded signal, the second moment of samples i and j of the
+    window is the signal's autocorrelation at lag |i - j|. The windows that "same" or "valid" padding leaves
+    out overlap the signal's first or last few samples alone; their moments are subtracted.
+
+    EEG comes with offsets that dwarf the signal, and a variance is a difference of squares. Each electrode's
+    mean is therefore taken out first and put back by algebra in float64: the window is (centred + level *
+    ones), where the ones are padded with zeros like the signal.
+    """
+    exact = torch.float32 if x.device.type == "mps" else torch.float64
+    x = x.flatten(0, 1)
+    n_rows, n_times = x.shape
+    count = n_rows * (n_times + left + right - n_taps + 1)
+    level = x.mean(-1, keepdim=True)
+    centred = x - level
+
+    n = fft_length(n_times + n_taps - 1)
+    power = _interleaved(spectrum(centred, n)).square().sum(0).unflatten(0, (-1, 2)).sum(-1)
+    lags = torch.fft.irfft(power.to(exact), n)[:n_taps]
+    index = torch.arange(n_taps, device=x.device)
+    second = lags[(index[:, None] - index).abs()]
+    for cut, samples, before in (
+        (n_taps - 1 - left, centred[:, : n_taps - 1 - left], True),
+        (n_taps - 1 - right, centred[:, max(0, n_times - (n_taps - 1 - right)) :], False),
+    ):
+        if cut == 0:
+            continue
+        samples = samples.to(exact)
+        missing = cut - samples.shape[1]
+        around = (n_taps - 1, missing) if before else (missing, n_taps - 1)
+        products = F.pad(samples.T @ samples, around * 2)
+        second = second - products.unfold(0, n_taps, 1).unfold(1, n_taps, 1).diagonal(dim1=0, dim2=1).sum(-1)
+
+    rows = torch.stack([torch.ones_like(x[0]), centred.sum(0), level[:, 0] @ centred]).to(exact)
+    level = level.to(exact)
+    ones, plain, weighted = F.pad(rows, (left, right)).unfold(-1, n_taps, 1)
+    cross = ones.T @ weighted
+    mean = (plain.sum(0) + level.sum() * ones.sum(0)) / count
+    second = second + cross + cross.T + level.square().sum() * (ones.T @ ones)
+    return mean, second / count - mean.outer(mean)
+
+
+class _BatchNorm(torch.autograd.Function):
+    """Normalise the rows of (batch, rows, times) by their own statistics, scale and shift them."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(y, scale, bias, eps):
+        count = y.shape[0] * y.shape[2]
+        mean = y.sum(2).sum(0) / count
+        centred = y - mean[:, None]
+        variance = centred.square().sum(2).sum(0) / count
+        gain = scale * (variance + eps).rsqrt()
+        return torch.addcmul(bias[:, None], centred, gain[:, None]), mean, variance, centred
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, scale, _, ctx.eps = inputs
+        _, mean, variance, centred = output
+        ctx.mark_non_differentiable(mean, variance, centred)
+        ctx.save_for_backward(scale, variance, centred)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, *_):
+        scale, variance, centred = ctx.saved_tensors
+        count = grad.shape[0] * grad.shape[2]
+        precision = 1 / (variance + ctx.eps)
+        gain = scale * precision.sqrt()
+        total = grad.sum(2).sum(0)
+        along = (grad * centred).sum(2).sum(0)
+        grad_y = torch.addcmul((-gain * total / count)[:, None], grad, gain[:, None])
+        grad_y.addcmul_(centred, (-gain * precision * along / count)[:, None])
+        return grad_y, along * precision.sqrt(), total, None
+
+
+def _uses_batch_statistics(norm):
+    return norm.training or norm.running_mean is None
+
+
+def _track(norm, mean, variance, count):
+    """Update running statistics as `torch.nn.BatchNorm2d` does in training."""
+    if not (norm.training and norm.track_running_stats):
+        return
+    with torch.no_grad():
+        norm.num_batches_tracked.add_(1)
+        rate = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), rate)
+        norm.running_var.lerp_((variance * (count / (count - 1))).to(norm.running_var.dtype), rate)
+
+
+def _scale_and_bias(norm, like):
+    """Weight and bias of a normalisation, also of one without (``affine=False``)."""
+    if norm.affine:
+        return norm.weight, norm.bias
+    return like.new_ones(norm.num_features), like.new_zeros(norm.num_features)
+
+
+def batch_norm(y, norm):
+    """What a `torch.nn.BatchNorm1d` computes, and does to its running statistics, in half of the time.
+
+    Parameters
+    ----------
+    y : torch.Tensor, shape (batch, n_rows, n_times)
+        Signals.
+    norm : torch.nn.BatchNorm1d or torch.nn.BatchNorm2d
+        Its parameters, buffers, mode and settings.
+
+    Returns
+    -------
+    torch.Tensor, shape (batch, n_rows, n_times)
+    """
+    scale, bias = _scale_and_bias(norm, y)
+    if _uses_batch_statistics(norm):
+        normalised, mean, variance, _ = _BatchNorm.apply(y, scale, bias, norm.eps)
+        _track(norm, mean, variance, y.shape[0] * y.shape[2])
+        return normalised
+    gain = scale * (norm.running_var + norm.eps).rsqrt()
+    return torch.addcmul((bias - norm.running_mean * gain)[:, None], y, gain[:, None])
+
+
+def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right):
+    """Temporal convolution, BatchNorm, depthwise spatial convolution, BatchNorm.
+
+    Parameters
+    ----------
+    x : torch.Tensor, shape (batch, n_chans, n_times)
+        Trials.
+    taps : torch.Tensor, shape (n_filters, n_taps)
+        Temporal filters, shared by the electrodes.
+    temporal_norm : torch.nn.BatchNorm2d
+        Normalises the ``n_filters`` outputs of the temporal convolution.
+    mix : torch.Tensor, shape (n_filters * depth, n_chans)
+        Spatial filters, ``depth`` for each temporal filter.
+    spatial_norm : torch.nn.BatchNorm2d
+        Normalises the ``n_filters * depth`` outputs of the spatial convolution.
+    left, right : int
+        Zeros before and after each signal.
+
+    Returns
+    -------
+    torch.Tensor, shape (batch, n_filters * depth, n_times + left + right - n_taps + 1)
+
+    Notes
+    -----
+    The first normalisation is z -> gain * z + offset for each filter. Its statistics come from
+    `window_moments`; its gain scales the rows of the mixing matrix, and its offset adds
+    shift = offset * (sum of the row) to a mixed row. The second normalisation folds into the mixing matrix
+    too where it uses running statistics.
+    """
+    depth = len(mix) // len(taps)
+    if _uses_batch_statistics(temporal_norm):
+        window_mean, covariance = window_moments(x, taps.shape[-1], left, right)
+        exact = taps.to(covariance.dtype)
+        mean = (exact @ window_mean).to(taps.dtype)
+        variance = ((exact @ covariance) * exact).sum(-1).clamp(min=0).to(taps.dtype)
+        _track(
+            temporal_norm,
+            mean,
+            variance,
+            len(x) * x.shape[1] * (x.shape[2] + left + right - taps.shape[-1] + 1),
+        )
+    else:
+        mean, variance = temporal_norm.running_mean, temporal_norm.running_var
+    scale, bias = _scale_and_bias(temporal_norm, taps)
+    gain = scale * (variance + temporal_norm.eps).rsqrt()
+    offset = bias - mean * gain
+    shift = offset.repeat_interleave(depth) * mix.sum(1)
+    mix = mix * gain.repeat_interleave(depth)[:, None]
+
+    if _uses_batch_statistics(spatial_norm):
+        y = filter_and_mix(x, taps, mix, left, right)
+        scale, bias = _scale_and_bias(spatial_norm, mix)
+        # The shift moves the mean, and nothing else: it cancels from the normalised rows.
+        normalised, mean, variance, _ = _BatchNorm.apply(y, scale, bias + 0 * shift, spatial_norm.eps)
+        _track(spatial_norm, mean + shift, variance, y.shape[0] * y.shape[2])
+        return normalised
+    scale, bias = _scale_and_bias(spatial_norm, mix)
+    gain = scale * (spatial_norm.running_var + spatial_norm.eps).rsqrt()
+    y = filter_and_mix(x, taps, mix * gain[:, None], left, right)
+    return y + (bias + (shift - spatial_norm.running_mean) * gain)[:, None]

@@ -1,0 +1,306 @@
+"""AttentionBaseNet: a convolutional base network with a choice of channel attention."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from skeeg.modules.attention import make_attention
+from skeeg.modules.base import EEGModule
+from skeeg.modules.spectral import filter_norm_mix_norm
+from skeeg.modules.windows import fit_lengths
+
+
+class _InputBlock(nn.Module):
+    """(batch, n_chans, times) -> (batch, rows, 1, pooled times): filters, spatial filters, pooling."""
+
+    def __init__(
+        self, n_chans, n_filters, filter_length, expansion, pool_length, pool_stride, drop_prob, activation
+    ):
+        super().__init__()
+        n_rows = n_filters * expansion
+        self.temporal_conv = nn.Conv2d(1, n_filters, (1, filter_length), bias=False)
+        self.intermediate_bn = nn.BatchNorm2d(n_filters)
+        self.spatial_conv = nn.Conv2d(n_filters, n_rows, (n_chans, 1), groups=n_filters, bias=False)
+        self.bn = nn.BatchNorm2d(n_rows)
+        self.activation = activation()
+        self.pool = nn.AvgPool2d((1, pool_length), (1, pool_stride))
+        self.dropout = nn.Dropout(drop_prob)
+
+    def forward(self, x):
+        taps, spatial = self.temporal_conv.weight[:, 0, 0], self.spatial_conv.weight[:, 0, :, 0]
+        pad = taps.shape[1] // 2
+        x = filter_norm_mix_norm(x, taps, self.intermediate_bn, spatial, self.bn, pad, pad)
+        return self.dropout(self.pool(self.activation(x.unsqueeze(2))))
+
+
+class _ChannelAttentionBlock(nn.Module):
+    """(batch, ch_dim, 1, times) -> (batch, ch_dim, 1, pooled times): convolution, attention, pooling."""
+
+    def __init__(self, ch_dim, filter_length, pool_length, pool_stride, drop_prob, activation, attention):
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(
+                ch_dim, ch_dim, (1, filter_length), padding=(0, filter_length // 2), groups=ch_dim, bias=False
+            ),
+            nn.Conv2d(ch_dim, ch_dim, 1, bias=False),
+            nn.BatchNorm2d(ch_dim),
+            activation(),
+        )
+        self.attention_block = attention
+        self.pool = nn.AvgPool2d((1, pool_length), (1, pool_stride))
+        self.dropout = nn.Dropout(drop_prob)
+
+    def forward(self, x):
+        x = self.conv(x)
+        if self.attention_block is not None:
+            x = self.attention_block(x)
+        return self.dropout(self.pool(x))
+
+
+def _n_pooled(n_times, filter_length, pool_length, pool_stride):
+    """Samples after a convolution padded by half of its length on either side, and pooling."""
+    n_times += 2 * (filter_length // 2) - filter_length + 1
+    return (n_times - pool_length) // pool_stride + 1
+
+
+def _shortest(lengths):
+    return lengths["pool_length_inp"] + lengths["pool_stride_inp"] * (lengths["pool_length"] - 1)
+
+
+class AttentionBaseNet(EEGModule):
+    r"""Convolutional base network with channel attention (Wimpff et al., 2024).
+
+    Temporal filters and spatial filters, each followed by batch normalisation, are pooled in time; a second,
+    smaller convolution follows, whose channels an attention block weights.
+
+    Parameters
+    ----------
+    n_chans, n_outputs, n_times, input_window_seconds, sfreq, chs_info
+        See `EEGModule`.
+    n_temporal_filters : int, default=40
+        Number of temporal filters, shared by the electrodes.
+    temp_filter_length_inp : int, default=25
+        Length of the temporal filters, in samples.
+    spatial_expansion : int, default=1
+        Number of spatial filters for each temporal filter.
+    pool_length_inp : int, default=75
+        Length of the first average pooling, in samples.
+    pool_stride_inp : int, default=15
+        Its stride, in samples.
+    drop_prob_inp : float, default=0.5
+        Dropout probability after the first pooling.
+    ch_dim : int, default=16
+        Number of channels of the second part, which attention weights.
+    temp_filter_length : int, default=15
+        Length of the second temporal convolution, in pooled samples.
+    pool_length : int, default=8
+        Length of the second average pooling, in pooled samples.
+    pool_stride : int, default=8
+        Its stride, in pooled samples.
+    drop_prob_attn : float, default=0.5
+        Dropout probability after the second pooling.
+    attention_mode : str or None, default=None
+        "se", "gsop", "fca", "encnet", "eca", "ge", "gct", "srm", "cbam", "cat", "catlite", or None for no
+        attention. `skeeg.modules.attention` has one class for each.
+    reduction_rate : int, default=4
+        Divides ``ch_dim`` to give the size of hidden layers.
+    use_mlp : bool, default=False
+        Mix channels by a small network.
+    freq_idx : int, default=0
+        Which cosine summarises a channel.
+    n_codewords : int, default=4
+        Number of codewords.
+    kernel_size : int, default=9
+        Length of the attention's convolution, odd.
+    activation : type of torch.nn.Module or None, default=torch.nn.ELU
+        Activation of all layers; None for none.
+    extra_params : bool, default=False
+        Learned gathering instead of a mean.
+
+    Attributes
+    ----------
+    n_features : int
+        Length of the vector that is classified, ``ch_dim`` x number of samples after both poolings.
+
+    Raises
+    ------
+    ValueError
+        When an argument is out of its range, or a window is shorter than the shortest possible kernels need.
+
+    Notes
+    -----
+    Parameters of attention are read by these modes alone and ignored by the others:
+
+    ==================  ======================================================================
+    ``reduction_rate``  se, gsop, fca, cbam, cat, catlite; ge and srm with ``use_mlp``
+    ``use_mlp``         ge, srm
+    ``extra_params``    ge
+    ``freq_idx``        fca
+    ``n_codewords``     encnet
+    ``kernel_size``     eca, cbam, cat
+    ==================  ======================================================================
+
+    Windows shorter than the poolings need have all temporal lengths scaled down together, with a warning
+    (`fit_lengths`). The stem is computed in the frequency domain (`filter_norm_mix_norm`).
+
+    Differences from the authors' code: none in what is computed. A convolution of even length returns one
+    sample more than it is given, as there; the attention block is told so here (there, "fca" and "ge" with
+    ``extra_params`` failed).
+
+    References
+    ----------
+    M. Wimpff, L. Gizzi, J. Zerfowski, B. Yang: EEG motor imagery decoding: a framework for comparative
+    analysis with channel attention mechanisms. Journal of Neural Engineering 21 (2024) 036020,
+    arXiv:2310.11198.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = AttentionBaseNet(n_chans=22, n_outputs=4, n_times=1000, attention_mode="se")
+    >>> net(torch.randn(2, 22, 1000)).shape
+    torch.Size([2, 4])
+    >>> net.n_features
+    112
+    """
+
+    def __init__(
+        self,
+        n_chans=None,
+        n_outputs=None,
+        n_times=None,
+        *,
+        input_window_seconds=None,
+        sfreq=None,
+        chs_info=None,
+        n_temporal_filters=40,
+        temp_filter_length_inp=25,
+        spatial_expansion=1,
+        pool_length_inp=75,
+        pool_stride_inp=15,
+        drop_prob_inp=0.5,
+        ch_dim=16,
+        temp_filter_length=15,
+        pool_length=8,
+        pool_stride=8,
+        drop_prob_attn=0.5,
+        attention_mode=None,
+        reduction_rate=4,
+        use_mlp=False,
+        freq_idx=0,
+        n_codewords=4,
+        kernel_size=9,
+        activation=nn.ELU,
+        extra_params=False,
+    ):
+        super().__init__(
+            n_chans,
+            n_outputs,
+            n_times,
+            input_window_seconds=input_window_seconds,
+            sfreq=sfreq,
+            chs_info=chs_info,
+        )
+        self.n_temporal_filters = n_temporal_filters
+        self.temp_filter_length_inp = temp_filter_length_inp
+        self.spatial_expansion = spatial_expansion
+        self.pool_length_inp = pool_length_inp
+        self.pool_stride_inp = pool_stride_inp
+        self.drop_prob_inp = drop_prob_inp
+        self.ch_dim = ch_dim
+        self.temp_filter_length = temp_filter_length
+        self.pool_length = pool_length
+        self.pool_stride = pool_stride
+        self.drop_prob_attn = drop_prob_attn
+        self.attention_mode = attention_mode
+        self.reduction_rate = reduction_rate
+        self.use_mlp = use_mlp
+        self.freq_idx = freq_idx
+        self.n_codewords = n_codewords
+        self.kernel_size = kernel_size
+        self.activation = activation
+        self.extra_params = extra_params
+
+        lengths = {
+            name: getattr(self, name)
+            for name in (
+                "temp_filter_length_inp",
+                "pool_length_inp",
+                "pool_stride_inp",
+                "temp_filter_length",
+                "pool_length",
+                "pool_stride",
+            )
+        }
+        for name in (*lengths, "n_temporal_filters", "spatial_expansion", "ch_dim"):
+            value = getattr(self, name)
+            if value < 1 or value != int(value):
+                raise ValueError(f"{name}={value} must be a whole number of at least 1")
+        for name in ("drop_prob_inp", "drop_prob_attn"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be a probability, from 0 to 1")
+        lengths = fit_lengths(
+            self.n_times, lengths, _shortest, odd=("temp_filter_length_inp", "temp_filter_length")
+        )
+        act = nn.Identity if activation is None else activation
+        n_pooled = _n_pooled(
+            self.n_times,
+            lengths["temp_filter_length_inp"],
+            lengths["pool_length_inp"],
+            lengths["pool_stride_inp"],
+        )
+        seq_len = n_pooled + 1 - lengths["temp_filter_length"] % 2  # samples that attention sees
+
+        self.input_block = _InputBlock(
+            self.n_chans,
+            n_temporal_filters,
+            lengths["temp_filter_length_inp"],
+            spatial_expansion,
+            lengths["pool_length_inp"],
+            lengths["pool_stride_inp"],
+            drop_prob_inp,
+            act,
+        )
+        self.channel_expansion = nn.Sequential(
+            nn.Conv2d(n_temporal_filters * spatial_expansion, ch_dim, 1, bias=False),
+            nn.BatchNorm2d(ch_dim),
+            act(),
+        )
+        self.channel_attention_block = _ChannelAttentionBlock(
+            ch_dim,
+            lengths["temp_filter_length"],
+            lengths["pool_length"],
+            lengths["pool_stride"],
+            drop_prob_attn,
+            act,
+            make_attention(
+                attention_mode,
+                ch_dim,
+                seq_len,
+                reduction_rate=reduction_rate,
+                use_mlp=use_mlp,
+                freq_idx=freq_idx,
+                n_codewords=n_codewords,
+                kernel_size=kernel_size,
+                extra_params=extra_params,
+            ),
+        )
+        self.n_features = ch_dim * _n_pooled(
+            n_pooled, lengths["temp_filter_length"], lengths["pool_length"], lengths["pool_stride"]
+        )
+        self.reset_head(self.n_outputs)
+
+    def reset_head(self, n_outputs):
+        """Replace the classifier by a new one for ``n_outputs`` classes."""
+        self.n_outputs = n_outputs
+        self.final_layer = nn.Sequential(nn.Flatten(), nn.Linear(self.n_features, n_outputs))
+
+    def forward_features(self, x):
+        """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
+        x = self.input_block(x)  # (batch, n_temporal_filters * spatial_expansion, 1, pooled times)
+        x = self.channel_expansion(x)  # (batch, ch_dim, 1, pooled times)
+        x = self.channel_attention_block(x)  # (batch, ch_dim, 1, times after the second pooling)
+        return x.flatten(1)
+
+    def forward_head(self, features):
+        """Classify features: (batch, n_features) -> logits (batch, n_outputs)."""
+        return self.final_layer(features)
