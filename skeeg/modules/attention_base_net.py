@@ -68,7 +68,7 @@ def _shortest(lengths):
 
 
 class AttentionBaseNet(EEGModule):
-    r"""Convolutional base network with channel attention (Wimpff et al., 2024).
+    """Convolutional base network with channel attention (Wimpff et al., 2024).
 
     Temporal filters and spatial filters, each followed by batch normalisation, are pooled in time; a second,
     smaller convolution follows, whose channels an attention block weights.

@@ -133,7 +133,7 @@ class _FilterAndMix(torch.autograd.Function):
         n_filters, n_taps = ctx.taps_shape
         n_freqs = x_spectrum.shape[-1]
         n = 2 * (n_freqs - 1)
-        # A real signal's positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
+        # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
         weight = torch.full((n_freqs,), 2.0 / n, dtype=grad.dtype, device=grad.device)
         weight[0] = weight[-1] = 1.0 / n
         grad_spectrum = spectrum(grad, n)  # (batch, n_rows, n_freqs)
