@@ -13,7 +13,9 @@ from pathlib import Path
 CROSS_VALIDATIONS = ("within-subject", "cross-subject", "cross-session")
 
 # What `skeeg compare` simulates: small enough for three minutes on two cores.
-SIMULATION = {"n_trials": 60, "n_classes": 2, "n_chans": 22, "sfreq": 125.0, "duration": 4.0}
+SIMULATION = {"n_trials": 40, "n_chans": 11, "difficulty": 0.2}
+SIMULATION_SUBJECTS = range(1, 6)
+SIMULATION_EPOCHS = 25
 
 HELP_OF_COMPARE = """\
 Compare CSP, Riemannian and deep-network pipelines on the same trials.
@@ -49,7 +51,11 @@ def main(argv=None):
     )
     _add_compare_arguments(compare)
     arguments = parser.parse_args(argv)
-    return _compare(arguments, compare.error)
+    try:
+        return _compare(arguments, compare.error)
+    except KeyboardInterrupt:  # while loading or drawing; `compare` itself keeps what it has
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -69,7 +75,10 @@ def _add_compare_arguments(parser):
         "-epo.fif or .npz files, one a recording",
     )
     parser.add_argument(
-        "--subjects", type=_subjects, metavar="1-10", help="subjects of simulated or eegbci data: 1-10, 1,3,7"
+        "--subjects",
+        type=_subjects,
+        metavar="1-10",
+        help="subjects of simulated (default 1-5) or eegbci (default 1-10) data, such as 1-10 or 1,3,7",
     )
     parser.add_argument(
         "--pipelines",
@@ -88,7 +97,10 @@ def _add_compare_arguments(parser):
         "--folds", type=_at_least(2), default=5, metavar="N", help="largest number of folds (default 5)"
     )
     parser.add_argument(
-        "--epochs", type=_at_least(1), metavar="N", help="epochs to train a network (default: its own)"
+        "--epochs",
+        type=_at_least(1),
+        metavar="N",
+        help="epochs to train a network (default: its own; for simulated data 25)",
     )
     parser.add_argument(
         "--n-jobs",
@@ -148,12 +160,17 @@ def _compare(arguments, error):
     names = arguments.pipelines or list(DEFAULT)
     unknown = [name for name in names if name not in PIPELINES]
     if unknown:
-        error(f"argument --pipelines: {', '.join(unknown)} unknown; choose from {', '.join(PIPELINES)}")
+        error(f"argument --pipelines: unknown {', '.join(unknown)}; choose from {', '.join(PIPELINES)}")
 
+    max_epochs = arguments.epochs
+    if max_epochs is None and arguments.data == ["simulated"]:
+        max_epochs = SIMULATION_EPOCHS
     try:
         X, y, metadata = _load(arguments, error)
-        pipelines = make_pipelines(
-            names, sfreq=X.sfreq, random_state=arguments.seed, max_epochs=arguments.epochs
+        pipelines = make_pipelines(names, sfreq=X.sfreq, random_state=arguments.seed, max_epochs=max_epochs)
+        print(
+            f"{len(X)} trials of {metadata['subject'].nunique()} subjects: {X.shape[1]} channels, "
+            f"{X.shape[2]} samples at {X.sfreq:g} Hz"
         )
         result = compare(
             pipelines,
@@ -166,18 +183,17 @@ def _compare(arguments, error):
             out=arguments.out,
             random_state=arguments.seed,
         )
-    except ValueError as wrong:  # subjects, files or data that cannot answer the question
+    except (ValueError, FileNotFoundError) as wrong:  # data that are not there or cannot answer the question
         error(str(wrong))
     print(f"\n{result}")
-    if result.predictions.empty:
-        return 130 if result.interrupted else 1
-    _draw(result, arguments.out)
-    files = "scores.csv, predictions.csv, differences.csv, scores.png, confusion.png"
-    print(f"\nWritten to {arguments.out}: {files}")
+    written = ["scores.csv", "predictions.csv", "differences.csv"]
+    if not result.predictions.empty:
+        written += _draw(result, arguments.out)
+    print(f"\nwritten to {arguments.out}: {', '.join(written)}")
     if result.interrupted:
         print("Interrupted: the same command goes on with the missing folds.")
         return 130
-    return 0
+    return 1 if result.predictions.empty else 0
 
 
 def _load(arguments, error):
@@ -186,12 +202,12 @@ def _load(arguments, error):
 
     data, subjects = arguments.data, arguments.subjects
     if data == ["simulated"]:
-        subjects = subjects or list(range(1, 7))
+        subjects = subjects or SIMULATION_SUBJECTS
         X, y, metadata = make_motor_imagery(max(subjects), **SIMULATION, random_state=arguments.seed)
         chosen = metadata["subject"].isin(subjects).to_numpy()
         X, y, metadata = X[chosen], y[chosen], metadata[chosen]
     elif data == ["eegbci"]:
-        X, y, metadata = fetch_eegbci(subjects or list(range(1, 11)))
+        X, y, metadata = fetch_eegbci(subjects or range(1, 11))
     else:
         if subjects:
             error("argument --subjects: only for --data simulated or eegbci; name the files of your own data")
@@ -199,11 +215,13 @@ def _load(arguments, error):
         if missing:
             error(f"argument --data: no file {', '.join(missing)}; give simulated, eegbci, or existing files")
         X, y, metadata = load_epochs(data)
+        if getattr(X, "sfreq", None) is None:
+            error("argument --data: the .npz files have no sampling rate; save it in them as sfreq, in Hz")
     return X, y, metadata
 
 
 def _draw(result, out):
-    """Write both figures, without pyplot: no window, no global state."""
+    """Write both figures, without pyplot: no window, no global state. Returns their names."""
     from matplotlib.figure import Figure
 
     from skeeg.inspection import ConfusionMatricesDisplay, PairedScoresDisplay
@@ -214,6 +232,7 @@ def _draw(result, out):
     figure.savefig(out / "scores.png", dpi=150)
     confusion = ConfusionMatricesDisplay.from_comparison(result, figure=Figure())
     confusion.figure_.savefig(out / "confusion.png", dpi=150)
+    return ["scores.png", "confusion.png"]
 
 
 if __name__ == "__main__":

@@ -56,3 +56,43 @@ DEFAULT = tuple(_PLAIN)
 #: Name -> builder(sfreq=, random_state=, max_epochs=) of an unfitted pipeline.
 PIPELINES = _PLAIN | _MODES
 PIPELINES |= {f"{name}+ea": partial(_aligned, build) for name, build in PIPELINES.items()}
+
+
+def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None):
+    """Make the pipelines that a comparison knows by name.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Keys of `PIPELINES`: "csp-lda", "fbcsp-lda", "mdm", "tangent-space-lr", "sstdpn",
+        "attentionbasenet", "attentionbasenet:se" (and the other ten attention modes), "sincshallownet",
+        "fblightconvnet"; with "+ea" at the end, after Euclidean alignment of each subject.
+    sfreq : float
+        Sampling rate in Hz.
+    random_state : int, default=0
+        Seed of the networks.
+    max_epochs : int, default=None
+        Epochs to train a network; None for its own default.
+
+    Returns
+    -------
+    dict of str -> Pipeline
+        Unfitted pipelines, in the order of `names`.
+
+    Raises
+    ------
+    ValueError
+        A name is unknown.
+
+    Examples
+    --------
+    >>> from skeeg.evaluation.pipelines import make_pipelines
+    >>> pipelines = make_pipelines(["csp-lda", "attentionbasenet:se+ea"], sfreq=250)
+    >>> list(pipelines["attentionbasenet:se+ea"].named_steps)
+    ['euclideanalignment', 'scaler', 'attentionbasenetclassifier']
+    """
+    unknown = [name for name in names if name not in PIPELINES]
+    if unknown:
+        raise ValueError(f"unknown pipeline {', '.join(unknown)}; choose from {', '.join(PIPELINES)}")
+    settings = {"sfreq": sfreq, "random_state": random_state, "max_epochs": max_epochs}
+    return {name: PIPELINES[name](**settings) for name in names}

@@ -1,0 +1,59 @@
+"""
+Which frequencies does a sinc network listen to?
+================================================
+
+SincShallowNet learns band-pass filters, each given by two cut-off frequencies in Hz. Here are its bands
+before and after training on real recordings: left against right fist imagery of the PhysioNet database.
+Where the recordings are not there and cannot be downloaded, simulated ones take their place.
+
+Run it with the name of a folder to write the figure there: ``python plot_sinc_bands.py figures``.
+"""
+
+# %%
+# Six people, five channels.
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.pipeline import make_pipeline
+
+from skeeg import Scaler, SincShallowNetClassifier
+from skeeg.datasets import fetch_eegbci, make_motor_imagery
+
+try:
+    X, y, metadata = fetch_eegbci(range(1, 7), channels=["C3", "C1", "Cz", "C2", "C4"])
+    source = "PhysioNet EEGBCI, 6 people"
+except FileNotFoundError as error:
+    print(f"simulated data instead of recordings: {error}")
+    X, y, metadata = make_motor_imagery(n_subjects=6, n_trials=45, n_chans=5, random_state=0)
+    source = "simulated, 6 people"
+
+# %%
+# One epoch at a vanishing learning rate leaves the bands where they start.
+pipeline = make_pipeline(Scaler(), SincShallowNetClassifier(random_state=0))
+network = "sincshallownetclassifier"
+pipeline.set_params(**{f"{network}__max_epochs": 1, f"{network}__lr": 1e-12, f"{network}__cutoff_lr": 1e-12})
+before = pipeline.fit(X, y)[-1].bands_
+pipeline.set_params(**{f"{network}__max_epochs": 30, f"{network}__lr": 1e-3, f"{network}__cutoff_lr": 0.05})
+after = pipeline.fit(X, y)[-1].bands_
+print(f"cut-offs moved by {np.abs(after - before).mean():.2f} Hz on average")
+
+# %%
+# One row a filter, in the order of where it ended.
+order = np.argsort(after.mean(axis=1))
+rows = np.arange(len(order))
+figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
+for low, high, label in ((8, 13, "mu"), (13, 30, "beta")):
+    ax.axvspan(low, high, color="0.93" if label == "mu" else "0.97", lw=0)
+    ax.annotate(label, ((low + high) / 2, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom")
+ax.hlines(rows + 0.15, *before[order].T, color="0.6", lw=2, label="before training")
+ax.hlines(rows - 0.15, *after[order].T, color="#0072B2", lw=2, label="after training")
+ax.set(xlabel="Frequency (Hz)", ylabel="Filter", xlim=(0, None), yticks=rows[::4])
+ax.set_title(source, pad=20)
+ax.legend(frameon=False, loc="lower right")
+
+if len(sys.argv) > 1:
+    figure.savefig(Path(sys.argv[1]) / "sinc_bands.png", dpi=150)
+else:
+    plt.show()

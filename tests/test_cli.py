@@ -1,0 +1,149 @@
+"""The `skeeg` command: what it prints, writes and refuses."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skeeg.cli import main
+from skeeg.datasets import make_motor_imagery
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Three people in a file each."""
+    folder = tmp_path_factory.mktemp("recordings")
+    X, y, metadata = make_motor_imagery(
+        n_subjects=3, n_trials=12, n_chans=5, duration=2, difficulty=0.1, n_sessions=1, random_state=0
+    )
+    for subject in (1, 2, 3):
+        rows = (metadata["subject"] == subject).to_numpy()
+        np.savez(folder / f"sub-{subject}.npz", X=X[rows], y=y[rows], sfreq=X.sfreq, ch_names=X.ch_names)
+    return [str(folder / f"sub-{subject}.npz") for subject in (1, 2, 3)]
+
+
+def png_size(path):
+    header = path.read_bytes()[:24]
+    assert header[:8] == b"\x89PNG\r\n\x1a\n"
+    return int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big")
+
+
+def test_compare_prints_a_table_and_writes_results(files, tmp_path, capsys):
+    out = tmp_path / "results"
+    names = "csp-lda,tangent-space-lr+ea,sstdpn,attentionbasenet:se,sincshallownet,fblightconvnet"
+    command = ["compare", "--data", *files, "--pipelines", names, "--epochs", "2", "--out", str(out)]
+    with pytest.warns(UserWarning, match="shorter"):  # two seconds are less than the networks' windows
+        assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "36 trials of 3 subjects: 5 channels, 250 samples at 125 Hz" in printed
+    assert "cross-subject: 3 subjects, 3 folds, 2 classes, chance 50.0 %" in printed
+    assert max(map(len, printed.splitlines()[:-1])) <= 100
+    for name in names.split(","):
+        assert sum(line.startswith(f"{name} ") for line in printed.splitlines()) == 1
+
+    scores = pd.read_csv(out / "scores.csv", keep_default_na=False)
+    assert (scores["error"] == "").all()
+    assert scores.groupby("pipeline")["subject"].nunique().to_dict() == dict.fromkeys(names.split(","), 3)
+    predictions = pd.read_csv(out / "predictions.csv")
+    assert len(predictions) == 6 * 36
+    assert sorted(predictions["y_pred"].unique()) == ["left_hand", "right_hand"]
+    assert min(png_size(out / "scores.png")) > 300
+    assert min(png_size(out / "confusion.png")) > 300
+
+    # the same command again takes everything from disk and says the same
+    before = {path: path.stat().st_mtime_ns for path in (out / "folds").iterdir()}
+    main(command)
+    again = capsys.readouterr().out
+    assert again == printed
+    assert before == {path: path.stat().st_mtime_ns for path in (out / "folds").iterdir()}
+
+
+def test_the_seed_decides_the_simulation(tmp_path, capsys):
+    def accuracy(seed):
+        out = tmp_path / f"{seed}"
+        main(["compare", "--subjects", "1-2", "--pipelines", "csp-lda", "--seed", seed, "--out", str(out)])
+        capsys.readouterr()
+        return pd.read_csv(out / "predictions.csv")["proba_left_hand"].to_numpy()
+
+    first, second = accuracy("0"), accuracy("1")
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: compare"),
+        (["compare", "--subjects", "10-1"], "'10-1' is no subject or range; write 1-10 or 1,3,7"),
+        (["compare", "--subjects", "0"], "'0' is no subject or range"),
+        (["compare", "--subjects", "two"], "'two' is no subject or range"),
+        (["compare", "--cv", "loso"], "choose from '?within-subject'?, '?cross-subject'?, '?cross-session'?"),
+        (["compare", "--folds", "1"], "'1' must be an integer of at least 2"),
+        (["compare", "--n-jobs", "0"], "'0' must be a positive integer, or -1"),
+        (["compare", "--seed", "-1"], "'-1' must be an integer of at least 0"),
+        (["compare", "--epochs", "many"], "'many' must be an integer of at least 1"),
+        (["compare", "--pipelines", "svm,lda"], "unknown svm, lda; choose from csp-lda, fbcsp-lda, mdm"),
+        (["compare", "--pipelines", ","], "no name given"),
+        (["compare", "--pipelines", "attentionbasenet:sa"], "attentionbasenet:se, attentionbasenet:gsop"),
+        (["compare", "--data", "nowhere-epo.fif"], "no file nowhere-epo.fif; give simulated, eegbci, or"),
+        (["compare", "--data", __file__], r"is neither a .fif nor a .npz file"),
+        (["compare", "--data", "eegbci", "--subjects", "110"], r"110.* choose from"),
+        (["compare", "--out", __file__], "is a file; give a folder"),
+        (["compare", "--subjects", "1", "--cv", "cross-subject"], "needs at least 2 subjects"),
+    ],
+)
+def test_a_wrong_argument_gets_one_line_and_exit_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("skeeg") and error.count("\n") == 1
+    import re
+
+    assert re.search(message, error), error
+
+
+def test_files_that_cannot_answer_the_question_are_refused(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savez("no_rate.npz", X=np.ones((4, 2, 100)), y=["a", "b"] * 2)
+    for arguments, message in [
+        (["--data", *files, "--cv", "cross-session"], "at least 2 sessions from every subject"),
+        (["--data", *files, "--subjects", "1"], "only for --data simulated or eegbci"),
+        (["--data", "no_rate.npz"], "no sampling rate"),
+    ]:
+        with pytest.raises(SystemExit) as end:
+            main(["compare", *arguments])
+        assert end.value.code == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+def test_when_all_pipelines_fail_the_errors_are_told_and_the_exit_is_1(tmp_path, capsys):
+    for name in ("a", "b"):  # 5 samples: too short for any filter
+        np.savez(tmp_path / f"{name}.npz", X=np.ones((8, 2, 5)), y=["l", "r"] * 4, sfreq=100)
+    data = [str(tmp_path / f"{name}.npz") for name in ("a", "b")]
+    status = main(["compare", "--data", *data, "--pipelines", "sstdpn", "--out", str(tmp_path / "out")])
+    assert status == 1
+    assert "sstdpn failed in 2 of 2 folds; in fold 0: ValueError" in capsys.readouterr().out
+    assert (tmp_path / "out" / "scores.csv").exists()
+
+
+def test_the_entry_point_is_installed_and_knows_its_version():
+    (script,) = entry_points(group="console_scripts", name="skeeg")
+    assert script.load() is main
+    executable = Path(sys.executable).with_name("skeeg")
+    told = subprocess.run([executable, "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == f"skeeg {version('skeeg')}\n"
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["compare", "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--data", "--subjects", "--pipelines", "--cv", "--n-jobs", "--out", "--seed", "--epochs"):
+        assert option in text

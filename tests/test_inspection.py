@@ -1,0 +1,115 @@
+"""Displays draw what they were given."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from scipy.stats import t
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix
+from sklearn.pipeline import make_pipeline
+
+from skeeg import Scaler, SSTDPNClassifier
+from skeeg.evaluation import Comparison
+from skeeg.inspection import ConfusionMatricesDisplay, PairedScoresDisplay, TrainingDisplay
+
+
+@pytest.fixture(autouse=True)
+def agg(monkeypatch):
+    matplotlib.use("Agg")
+    settings = dict(matplotlib.rcParams)
+    yield
+    assert dict(matplotlib.rcParams) == settings, "a display changed matplotlib's settings"
+    matplotlib.pyplot.close("all")
+
+
+@pytest.fixture
+def comparison():
+    """Two pipelines on four subjects, three classes."""
+    rng = np.random.default_rng(0)
+    scores, predictions = [], []
+    for subject in range(4):
+        for name, skill in (("weak", 0.3), ("strong", 0.8)):
+            y_true = np.repeat(["feet", "left", "right"], 10)
+            y_pred = np.where(rng.random(30) < skill, y_true, rng.choice(["feet", "left", "right"], 30))
+            scores.append((name, subject, subject, np.mean(y_true == y_pred), 1.0, 90, 30, ""))
+            predictions.append(pd.DataFrame({"pipeline": name, "y_true": y_true, "y_pred": y_pred}))
+    columns = ["pipeline", "subject", "fold", "accuracy", "fit_time", "n_train", "n_test", "error"]
+    classes = np.array(["feet", "left", "right"])
+    return Comparison(
+        pd.DataFrame(scores, columns=columns), pd.concat(predictions), classes, 1 / 3, "cross-subject"
+    )
+
+
+def test_paired_scores_draw_a_line_a_subject_the_best_pipeline_first(comparison):
+    display = PairedScoresDisplay.from_comparison(comparison)
+    labels = [label.get_text() for label in display.ax_.get_xticklabels()]
+    assert labels == ["strong", "weak"]
+    accuracies = 100 * comparison.subject_accuracies()[labels].to_numpy()
+    np.testing.assert_allclose([line.get_ydata() for line in display.lines_], accuracies)
+
+
+def test_paired_scores_show_the_confidence_interval_of_the_mean_and_chance(comparison):
+    display = PairedScoresDisplay.from_comparison(comparison, ax=Figure().subplots())
+    strong = 100 * comparison.subject_accuracies()["strong"]
+    marker, _, (bars,) = display.errorbar_
+    assert marker.get_ydata()[0] == pytest.approx(strong.mean())
+    expected = t.interval(0.95, 3, loc=strong.mean(), scale=strong.sem())
+    np.testing.assert_allclose(bars.get_segments()[0][:, 1], expected)
+    assert any(line.get_label() == "chance 33 %" for line in display.ax_.lines)
+
+
+def test_paired_scores_leave_a_gap_where_a_subject_failed(comparison):
+    comparison.scores.loc[0, ["accuracy", "error"]] = np.nan, "ValueError: no"
+    display = PairedScoresDisplay.from_comparison(comparison)
+    drawn = np.array([line.get_ydata() for line in display.lines_])
+    assert np.isnan(drawn).sum() == 1
+    assert np.isfinite(display.errorbar_[0].get_ydata()).all()
+
+
+def test_confusion_matrices_are_percent_of_the_true_class(comparison):
+    display = ConfusionMatricesDisplay.from_comparison(comparison)
+    assert [ax.get_title() for ax in display.axes_] == ["strong", "weak"]
+    of_weak = comparison.predictions.query("pipeline == 'weak'")
+    expected = 100 * confusion_matrix(of_weak["y_true"], of_weak["y_pred"], normalize="true")
+    np.testing.assert_allclose(display.displays_["weak"].confusion_matrix, expected)
+
+
+def test_a_pipeline_that_failed_everywhere_has_no_confusion_matrix(comparison):
+    comparison.predictions = comparison.predictions.query("pipeline == 'strong'")
+    display = ConfusionMatricesDisplay.from_comparison(comparison, figure=Figure())
+    assert list(display.displays_) == ["strong"]
+
+
+def test_training_display_draws_the_history_of_a_network_in_a_pipeline():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((24, 3, 250)), np.tile(["a", "b"], 12)
+    network = SSTDPNClassifier(max_epochs=3, train_split=0.25, random_state=0, verbose=0)
+    pipeline = make_pipeline(Scaler(), network)
+    with pytest.raises(NotFittedError):
+        TrainingDisplay.from_estimator(pipeline)
+    history = pipeline.fit(X, y)[-1].history_
+
+    display = TrainingDisplay.from_estimator(pipeline)
+    assert list(display.lines_) == ["train_loss", "valid_loss", "valid_accuracy"]
+    for column, scale in (("train_loss", 1), ("valid_loss", 1), ("valid_accuracy", 100)):
+        x, values = display.lines_[column].get_data()
+        np.testing.assert_array_equal(x, [1, 2, 3])
+        np.testing.assert_allclose(values, scale * history[column])
+    assert display.best_.get_xdata()[0] == history["epoch"][history["valid_loss"].idxmin()]
+
+
+def test_training_display_without_validation_draws_the_training_loss_alone():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3.0, 2.0, 1.0]})
+    ax = Figure().subplots()
+    display = TrainingDisplay(history).plot(ax=ax)
+    assert display.ax_ is ax and display.figure_ is ax.figure
+    assert list(display.lines_) == ["train_loss"]
+    assert display.ax_accuracy_ is None and display.best_ is None
+
+
+def test_training_display_refuses_what_keeps_no_history():
+    with pytest.raises(TypeError, match="LogisticRegression keeps no history_"):
+        TrainingDisplay.from_estimator(LogisticRegression().fit([[0], [1]], [0, 1]))
