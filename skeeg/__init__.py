@@ -1,8 +1,20 @@
 """scikit-learn compatible deep networks that decode EEG."""
 
 from skeeg._epochs import EEGArray
+from skeeg.attention_base_net import AttentionBaseNetClassifier
 from skeeg.base import EEGClassifier
+from skeeg.preprocessing import EuclideanAlignment, Scaler
+from skeeg.sinc_shallow_net import SincShallowNetClassifier
+from skeeg.sstdpn import SSTDPNClassifier
 
 __version__ = "0.1.0"
 
-__all__ = ["EEGArray", "EEGClassifier"]
+__all__ = [
+    "AttentionBaseNetClassifier",
+    "EEGArray",
+    "EEGClassifier",
+    "EuclideanAlignment",
+    "SSTDPNClassifier",
+    "Scaler",
+    "SincShallowNetClassifier",
+]

@@ -303,8 +303,10 @@ def as_trials(X, dtype=np.float32):
         )
     for length, what in zip(data.shape, ("sample(s)", "channel(s)", "feature(s)"), strict=True):
         if length == 0:
+            flat = (data.shape[0], data.shape[1] * data.shape[2])
             raise ValueError(
-                f"Found array with 0 {what} (shape={data.shape}) while a minimum of 1 is required."
+                f"Found array with 0 {what} (shape={flat}) while a minimum of 1 is required: X has "
+                f"{data.shape[0]} trials of {data.shape[1]} channels x {data.shape[2]} samples"
             )
     try:
         assert_all_finite(data, input_name="X")

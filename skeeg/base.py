@@ -47,7 +47,15 @@ optimizers = {
     "sgd": torch.optim.SGD,
 }
 
-_ROUTED = ("callbacks", "compile", "criterion", "iterator_train", "iterator_valid", "lr_schedule", "optimizer")
+_ROUTED = (
+    "callbacks",
+    "compile",
+    "criterion",
+    "iterator_train",
+    "iterator_valid",
+    "lr_schedule",
+    "optimizer",
+)
 _LOOKS_LIKE_VOLTS = 1e-3  # median channel standard deviation of EEG: 5-50 in µV, 1e-5 in volts
 _MOST_COPIES = 10  # whole-number weights become copies as long as the trials grow at most this many times
 
@@ -399,6 +407,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
+        # The checks' tables become trials of two samples, which hold no oscillation to classify by.
+        tags.classifier_tags.poor_score = True
         return tags
 
     # ----- components, made when the data are known ---------------------------------------------------
@@ -462,13 +472,27 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
     def initialize_optimizer(self):
         """Make the optimiser."""
+        self.optimizer_ = self._make_optimizer()
+        return self
+
+    def _refresh_optimizer(self):
+        """Give the optimiser its options as they are set now; what it has gathered stays."""
+        for group, fresh in zip(
+            self.optimizer_.param_groups, self._make_optimizer().param_groups, strict=True
+        ):
+            group.update({name: value for name, value in fresh.items() if name != "params"})
+
+    def _make_optimizer(self):
         named = [(name, p) for name, p in self.get_all_learnable_params() if p.requires_grad]
         groups, options = self.get_params_for_optimizer("optimizer", named)
-        make = optimizers.get(self.optimizer, self.optimizer) if isinstance(self.optimizer, str) else self.optimizer
+        make = (
+            optimizers.get(self.optimizer, self.optimizer)
+            if isinstance(self.optimizer, str)
+            else self.optimizer
+        )
         if self.optimizer in ("adam", "adamw") and self.device_.type in ("cpu", "cuda"):
             options.setdefault("fused", True)
-        self.optimizer_ = make(*groups, **options)
-        return self
+        return make(*groups, **options)
 
     def initialize_history(self):
         """Start an empty history."""
@@ -585,7 +609,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         -------
         self
         """
-        return self._fit_safely(X, y, sample_weight, groups, afresh=not (self.warm_start and self.initialized_))
+        return self._fit_safely(
+            X, y, sample_weight, groups, afresh=not (self.warm_start and self.initialized_)
+        )
 
     def partial_fit(self, X, y=None, classes=None, sample_weight=None, groups=None):
         """Train one more epoch, at the learning rate ``lr``, without validation.
@@ -636,25 +662,26 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             groups = column_or_1d(groups)
             if len(groups) != len(y):
                 raise ValueError(f"groups has {len(groups)} entries, but X has {len(y)} trials")
-        if not weights.all():  # a trial of no weight is no trial, for batch statistics too
-            kept = weights > 0
-            trials = trials._replace(data=trials.data[kept])
-            y, weights, groups = y[kept], weights[kept], None if groups is None else groups[kept]
-
+        kept = weights > 0  # a trial of no weight is no trial, for batch statistics too
         if afresh:
-            self._learn_shape(trials, np.unique(y if classes is None else classes))
+            self._learn_shape(trials, np.unique(y[kept] if classes is None else classes))
             data = trials.data
         else:
             data = self._check_shape(trials)
-        unknown = np.setdiff1d(y, self.classes_)
+        unknown = np.setdiff1d(y[kept], self.classes_)
         if len(unknown):
             raise ValueError(f"y has labels {unknown.tolist()} that are not in {self.classes_.tolist()}")
         self._warn_of_units(data)
 
-        codes = np.searchsorted(self.classes_, y)
-        train_split = None if continuing else self.train_split
+        codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         with self._own_randomness() as seed:
-            train, valid = split_trials(train_split, codes, groups, seed=seed)
+            train, valid = split_trials(
+                None if continuing else self.train_split,
+                np.unique(y, return_inverse=True)[1],
+                groups,
+                seed=seed,
+            )
+            valid = None if valid is None else valid[kept[valid]]
             copies, weights = _copies_and_weights(weights)
             train = np.repeat(train, copies[train])
             train = train[np.lexsort((codes[train], _digests(data)[train]))]
@@ -668,9 +695,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             )
             if afresh:
                 self.initialize()
-            if continuing:
-                for group in self.optimizer_.param_groups:
-                    group["lr"] = group.get("initial_lr", self.lr) if "initial_lr" in group else self.lr
+            else:
+                self._refresh_optimizer()
             self.module_.train()
             try:
                 self.fit_loop(everything, train, valid, continuing)
@@ -683,6 +709,12 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             raise ValueError(f"y has 1 class only, {classes.tolist()}; a classifier needs at least 2 classes")
         if None not in (self.sfreq, trials.sfreq) and not np.isclose(self.sfreq, trials.sfreq):
             raise ValueError(f"sfreq={self.sfreq} but X is sampled at {trials.sfreq} Hz; leave sfreq out")
+        if trials.data.shape[2] < 2:
+            n_features = trials.data.shape[1]
+            raise ValueError(
+                f"Found array with {n_features} feature(s) (shape={(len(trials.data), n_features)}): trials "
+                "of n_times=1 sample hold no signal; give at least 2 samples"
+            )
         self.initialized_ = False
         self.classes_inferred_ = classes
         self.n_chans_, self.n_times_ = trials.data.shape[1:]
@@ -748,10 +780,16 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         try:
             with self._progress(n_epochs + (0 if continuing else self.refit_epochs)) as bar:
                 iterator = self.get_iterator(dataset_train, training=True)
-                schedule = self._make_schedule("constant" if continuing else self.lr_schedule, n_epochs, len(iterator))
+                schedule = self._make_schedule(
+                    "constant" if continuing else self.lr_schedule, n_epochs, len(iterator)
+                )
                 for epoch in range(n_epochs):
                     self._run_epoch(iterator, dataset_train, dataset_valid, schedule, best, bar)
-                    if valid is not None and self.patience is not None and epoch - best.epoch >= self.patience:
+                    if (
+                        valid is not None
+                        and self.patience is not None
+                        and epoch - best.epoch >= self.patience
+                    ):
                         break
                 if valid is not None:
                     best.restore()
@@ -916,7 +954,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         try:
             with torch.inference_mode():
                 batches = data.split(len(data) if self.batch_size == -1 else self.batch_size)
-                outputs = [run(batch.to(self.device_)).cpu() for batch in batches]
+                outputs = [run(_filled(batch).to(self.device_))[: len(batch)].cpu() for batch in batches]
         finally:
             if was_training:
                 self.module_.train()
@@ -1080,6 +1118,15 @@ class _Best:
 def _as_tensor(data):
     # torch warns of read-only memory, such as joblib's memory maps; a copy of them is writable
     return torch.from_numpy(data if data.flags.writeable else data.copy())
+
+
+def _filled(batch, multiple=8):
+    # Vectorised arithmetic rounds the last, odd trials of a batch differently. With the batch filled up,
+    # what is computed of a trial does not depend on its place; one trial alone has no other place.
+    missing = -len(batch) % multiple
+    if len(batch) == 1 or missing == 0:
+        return batch
+    return torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])])
 
 
 def _digests(data):

@@ -60,8 +60,7 @@ def split_trials(train_split, y, groups=None, *, seed=0):
             raise ValueError("train_split as indices must be distinct whole numbers, in one dimension")
         if len(valid) and (valid.min() < 0 or valid.max() >= len(y)):
             raise ValueError(
-                f"train_split has indices from {valid.min()} to {valid.max()}, but there are "
-                f"{len(y)} trials"
+                f"train_split has indices from {valid.min()} to {valid.max()}, but there are {len(y)} trials"
             )
         train = np.setdiff1d(everything, valid)
     missing = np.setdiff1d(y, y[train])
