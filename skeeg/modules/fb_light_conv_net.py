@@ -225,7 +225,7 @@ class FBLightConvNet(EEGModule):
     def reset_head(self, n_outputs):
         """Give the network a new classifier, for ``n_outputs`` classes."""
         self.n_outputs = n_outputs
-        self.final_layer = nn.Linear(self.n_features, n_outputs)
+        self.final_layer = nn.Linear(self.n_features, n_outputs).to(self.spatial_conv[0].weight)
 
     def prepare(self, x):
         """Do once per data set what no training step changes: transform or filter the trials.
@@ -286,35 +286,39 @@ class FBLightConvNet(EEGModule):
         weight, bias = conv.weight.squeeze(-1), conv.bias  # (n_filters, n_bands, n_chans)
         if norm.training:
             # Batch normalisation takes the bias out again: its gradient is 0, here without rounding.
-            bias = bias.detach() + 0 * bias
-            x = activation(norm(self._mix(x, weight, bias).unsqueeze(2)).squeeze(2))
+            x = self._mix(x, weight, bias.detach() + 0 * bias)
+            x = norm(x.unsqueeze(0)).squeeze(0)
         else:  # batch normalisation is linear and known beforehand: part of the weights
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
             x = self._mix(x, weight * scale[:, None, None], (bias - norm.running_mean) * scale + norm.bias)
-            x = activation(x)
-        # (batch, n_filters, n_times) -> (batch, n_filters, n_windows, window)
+        x = activation(x)
+        # (n_filters, batch, n_times) -> (n_filters, batch, n_windows, window)
         windows = x[..., : self.n_windows * self._window].unflatten(-1, (self.n_windows, self._window))
-        return self.attn_conv(windows.var(-1).clamp(1e-6, 1e6).log())
+        deviation = windows - windows.mean(-1, keepdim=True)  # 20 times as fast as Tensor.var
+        variance = deviation.square().sum(-1) / (self._window - 1)
+        return self.attn_conv(variance.clamp(1e-6, 1e6).log().transpose(0, 1))
 
     def _mix(self, x, weight, bias):
-        """Band-pass and mix channels: -> (batch, n_filters, n_times)."""
+        """Band-pass and mix channels: -> (n_filters, batch, n_times), the order that FFTs leave."""
+        n_filters, n_bands, n_chans = weight.shape
+        bias = bias[:, None, None]
         with torch.autocast(x.device.type, enabled=False):  # no transforms in half precision
             if not x.is_complex():  # filtered before: (batch, n_bands, n_chans, n_times)
                 weight = weight.flatten(1).to(x.dtype).expand(len(x), -1, -1)
-                return torch.bmm(weight, x.flatten(1, 2)) + bias[:, None]
+                return torch.bmm(weight, x.flatten(1, 2)).transpose(0, 1) + bias
             response = self._bank.response(self.n_times, x)  # (n_bands, n_freqs)
-            n_filters, n_bands, n_chans = weight.shape
             # The bank seen through the weights, (n_freqs, n_filters, n_chans): one small product a batch
             mixing = weight.transpose(0, 1).reshape(n_bands, -1).to(response.dtype)
             mixing = (response.T @ mixing).unflatten(1, (n_filters, n_chans))
+            # (batch, n_chans, n_freqs) -> (n_freqs, n_chans * batch), as the transpose of a matrix
+            x = x.transpose(0, 1).reshape(-1, x.shape[-1]).T.contiguous()
             if response.is_complex():
-                mixed = torch.bmm(mixing, x.permute(2, 1, 0))  # (n_freqs, n_filters, batch)
+                mixed = torch.bmm(mixing, x.unflatten(1, (n_chans, -1)))
             else:  # zero phase: real and imaginary parts are mixed alike
-                parts = torch.view_as_real(x).permute(2, 1, 0, 3).flatten(2)
-                mixed = torch.bmm(mixing, parts).unflatten(2, (-1, 2))
-                mixed = torch.view_as_complex(mixed)
-            mixed = mixed.permute(2, 1, 0).contiguous()
-            return self._bank.invert(mixed, self.n_times) + bias[:, None]
+                parts = torch.view_as_real(x).unflatten(1, (n_chans, -1)).flatten(2)
+                mixed = torch.view_as_complex(torch.bmm(mixing, parts).unflatten(2, (-1, 2)))
+            mixed = mixed.flatten(1).T.contiguous()  # (n_filters * batch, n_freqs)
+            return self._bank.invert(mixed, self.n_times).unflatten(0, (n_filters, -1)) + bias
 
     def forward_head(self, features):
         """Classify features: (batch, n_filters_spat) -> logits (batch, n_outputs)."""
