@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 
 class _SegmentMoments(torch.autograd.Function):
     """Mean and sum of squared deviations of consecutive segments, one length a group of channels.
 
     One pass over the signal forward and one backward; the deviations are taken from each segment's own
-    mean, so that an offset of the signal costs no digits.
+    mean, so that an offset of the signal costs no digits. Channels are split evenly over the lengths.
     """
 
     generate_vmap_rule = True
@@ -23,7 +24,7 @@ class _SegmentMoments(torch.autograd.Function):
             segments = group[..., : count * length].unflatten(-1, (count, length))
             mean = segments.mean(-1)
             means.append(mean)
-            squares.append((segments - mean.unsqueeze(-1)).square().sum(-1))
+            squares.append((segments - mean.unsqueeze(-1)).square_().sum(-1))
         return (*means, *squares)
 
     @staticmethod
@@ -32,18 +33,20 @@ class _SegmentMoments(torch.autograd.Function):
         ctx.save_for_backward(x, *output[: len(ctx.lengths)])
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *grads):
         x, *means = ctx.saved_tensors
         n_groups = len(means)
         grad_x = []
         for i, group in enumerate(x.chunk(n_groups, dim=1)):
             count, length = ctx.counts[i], ctx.lengths[i]
-            slope = 2 * grads[n_groups + i]
-            # d/dx of mean and squares: grad_mean / length + 2 grad_squares (x - mean)
-            level = (grads[i] / length).unsqueeze(-1)
             segments = group[..., : count * length].unflatten(-1, (count, length))
-            grad = torch.addcmul(level, segments - means[i].unsqueeze(-1), slope.unsqueeze(-1))
-            grad_x.append(F.pad(grad.flatten(-2), (0, x.shape[-1] - count * length)))
+            # of the mean, grad / length; of the squared deviations, 2 grad (x - mean)
+            grad = segments - means[i].unsqueeze(-1)
+            grad = grad.mul_(2 * grads[n_groups + i].unsqueeze(-1)).add_((grads[i] / length).unsqueeze(-1))
+            grad = grad.flatten(-2)
+            rest = x.shape[-1] - count * length
+            grad_x.append(F.pad(grad, (0, rest)) if rest else grad)
         return torch.cat(grad_x, dim=1), None, None
 
 

@@ -1,55 +1,46 @@
-"""SST-DPN: spatial-spectral and temporal dual prototype network."""
+"""SST-DPN: filters in time, gates on filtered channels, pools variances, classifies by prototypes."""
 
 from __future__ import annotations
+
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from skeeg.modules.base import EEGModule
 from skeeg.modules.pooling import MultiScaleVariancePool
-from skeeg.modules.spectral import fft_length, fir_response, spectrum
+from skeeg.modules.spectral import batch_norm, fft_length, fir_response, spectrum
 from skeeg.modules.windows import fit_lengths
 
 ATTENTION_MODES = ("var", "l2", "l1")
+CACHED_BYTES = 4 * 2**20  # filtered spectra made at a time on a CPU: what its cache holds
 
 
-class _FilterAndMix(torch.autograd.Function):
+class _FilterAndMixTrials(torch.autograd.Function):
     r"""Filter electrodes in time, then mix them with a matrix of each trial's own.
 
-    U[b, o] = sum_{f, c} mixing[b, o, (f, c)] H_f X[b, c], and the inverse transform of U, whose first
-    ``n_times`` samples are the result. The filtered signals Z = H_f X_c are made for a few trials at a time,
-    small enough to stay in the processor's cache between the product that makes them and the matrix product
-    that uses them, and are made again in backward rather than kept.
+    The result is the inverse transform of :math:`U_o = \sum_{f, c} M_{(f, c), o} H_f X_c`, cropped to
+    ``n_times`` samples, plus an offset. The filtered spectra :math:`Z = H_f X_c` are made for a few trials
+    at a time, so few that they are still in the processor's cache when the matrix product reads them, and
+    are made again in the backward pass rather than kept.
 
-    Shapes: spectra (batch, n_chans, n_bins) and responses (n_filters, n_bins), complex; mixing
-    (batch, n_mixed, n_filters * n_chans); offset (batch, n_mixed), added to each sample; result
-    (batch, n_mixed, n_times).
+    Shapes: spectra (batch, n_chans, n_bins) and responses (n_filters, n_bins), both complex; mixing
+    (batch, n_filters * n_chans, n_mixed); offset (batch, n_mixed); result (batch, n_mixed, n_times).
     """
 
     generate_vmap_rule = True
-    CACHE = 4 * 2**20  # bytes of filtered spectra at a time, on a CPU
 
     @staticmethod
     def forward(spectra, responses, mixing, offset, n, n_times):
         mixed = []
-        for trials in _FilterAndMix.chunks(spectra, responses):
-            filtered = _filtered(spectra[trials], responses)
-            u = torch.bmm(mixing[trials], filtered)
-            u[..., 0] += n * offset[trials]  # the real part of bin 0 is the sum over n samples
+        for trials in _few_trials(spectra, responses):
+            u = torch.bmm(mixing[trials].mT, _filtered(spectra[trials], responses))
+            u[..., 0] += n * offset[trials]  # real part of bin 0: the sum of n samples
             u = torch.view_as_complex(u.unflatten(-1, (-1, 2)))
             mixed.append(torch.fft.irfft(u, n)[..., :n_times])
         return torch.cat(mixed)
-
-    @staticmethod
-    def chunks(spectra, responses):
-        batch = len(spectra)
-        if spectra.device.type == "cpu":
-            bytes_per_trial = spectra[0].numel() * len(responses) * spectra.element_size()
-            step = max(1, _FilterAndMix.CACHE // bytes_per_trial)
-        else:
-            step = batch
-        return [slice(i, i + step) for i in range(0, batch, step)]
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -57,31 +48,28 @@ class _FilterAndMix(torch.autograd.Function):
         ctx.save_for_backward(spectra, responses, mixing)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):
         spectra, responses, mixing = ctx.saved_tensors
         need_spectra, need_responses, *_ = ctx.needs_input_grad
-        # irfft counts every bin twice (for its mirror image) but the first and, for even n, the last
-        counts = torch.full(responses.shape[-1:], 2 / ctx.n, dtype=grad.dtype, device=grad.device)
-        counts[0] = 1 / ctx.n
-        if ctx.n % 2 == 0:
-            counts[-1] = 1 / ctx.n
-        responses = responses * counts
+        weight = _bin_weights(ctx.n, responses)
+        responses = responses * weight
         grad_spectra, grad_responses, grad_mixing, grad_offset = [], 0, [], []
-        for trials in _FilterAndMix.chunks(spectra, responses):
+        for trials in _few_trials(spectra, responses):
             x = spectra[trials]
-            g = torch.view_as_real(torch.fft.rfft(grad[trials], ctx.n)).flatten(-2)
+            g = torch.view_as_real(spectrum(grad[trials], ctx.n)).flatten(-2)  # (trials, n_mixed, 2 n_bins)
             grad_offset.append(g[..., 0])
-            grad_mixing.append(torch.bmm(g, _filtered(x, responses).mT))
+            grad_mixing.append(torch.bmm(_filtered(x, responses), g.mT))
             if need_spectra or need_responses:
-                z = torch.bmm(mixing[trials].mT, g).unflatten(-1, (-1, 2))
-                z = torch.view_as_complex(z).unflatten(1, (len(responses), -1))
-                if need_responses:
-                    grad_responses = grad_responses + (z * x.conj().unsqueeze(1)).sum((0, 2))
+                z = torch.bmm(mixing[trials], g).unflatten(-1, (-1, 2))
+                z = torch.view_as_complex(z).unflatten(1, (len(responses), -1))  # (trials, F, C, n_bins)
                 if need_spectra:
                     grad_spectra.append((z * responses.conj().unsqueeze(1)).sum(1))
+                if need_responses:  # two sums of one axis each are much faster than one of two
+                    grad_responses = grad_responses + z.mul_(x.conj().unsqueeze(1)).sum(2).sum(0)
         return (
             torch.cat(grad_spectra) if need_spectra else None,
-            grad_responses * counts if need_responses else None,
+            grad_responses * weight if need_responses else None,
             torch.cat(grad_mixing),
             torch.cat(grad_offset),
             None,
@@ -89,14 +77,30 @@ class _FilterAndMix(torch.autograd.Function):
         )
 
 
+def _few_trials(spectra, responses):
+    """Slices of a batch, as many trials each as the cache holds filtered; off the CPU, the whole batch."""
+    step = len(spectra)
+    if spectra.device.type == "cpu":
+        bytes_per_trial = spectra[0].numel() * len(responses) * spectra.element_size()
+        step = max(1, CACHED_BYTES // bytes_per_trial)
+    return [slice(i, i + step) for i in range(0, len(spectra), step)]
+
+
 def _filtered(spectra, responses):
-    """(batch, C, bins) by (F, bins) -> (batch, F * C, 2 * bins), real and imaginary parts interleaved."""
+    """(batch, C, bins) through (F, bins) -> (batch, F * C, 2 * bins), real and imaginary interleaved."""
     z = spectra.unsqueeze(1) * responses.unsqueeze(1)
     return torch.view_as_real(z.flatten(1, 2)).flatten(-2)
 
 
+def _bin_weights(n, like):
+    """What a bin of a real transform of even length ``n`` counts for: itself and its mirror image, over n."""
+    weight = torch.full(like.shape[-1:], 2 / n, dtype=like.real.dtype, device=like.device)
+    weight[0] = weight[-1] = 1 / n
+    return weight
+
+
 class _TemporalConv(nn.Module):
-    """The taps of the temporal filters; `SSTEncoder` applies them."""
+    """Taps of the temporal filters, shared by the electrodes; the encoder applies them."""
 
     def __init__(self, n_filters, kernel_size):
         super().__init__()
@@ -104,31 +108,42 @@ class _TemporalConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_filters))
         nn.init.xavier_uniform_(self.weight)
 
+    @property
+    def taps(self):
+        return self.weight.squeeze(1)  # (n_filters, kernel_size)
+
+    @property
+    def padding(self):
+        """Zeros before and after a signal; PyTorch's "same" puts the odd one of an even kernel after."""
+        n_taps = self.weight.shape[-1]
+        return (n_taps - 1) // 2, n_taps // 2
+
 
 class _SpatialSpectralAttention(nn.Module):
-    """The scale, slope and shift of the gates; `SSTEncoder` computes what they act on."""
+    """Gates on the filtered channels, from one number that describes each of them over the trial."""
 
     def __init__(self, n_rows, mode, epsilon):
         super().__init__()
-        self.mode, self.epsilon = mode, epsilon
+        self.mode = mode
+        self.epsilon = epsilon
         self.alpha = nn.Parameter(torch.ones(1, n_rows, 1))
         self.gamma = nn.Parameter(torch.zeros(1, n_rows, 1))
         self.beta = nn.Parameter(torch.zeros(1, n_rows, 1))
 
     def forward(self, context):
-        """Gates of rows, (batch, n_rows), from their variance ("var"), energy ("l2") or sum |z| ("l1")."""
-        alpha, gamma, beta = (p[0, :, 0] for p in (self.alpha, self.gamma, self.beta))
+        """Variance ("var"), energy ("l2") or sum of magnitudes ("l1"), (batch, rows) -> gates."""
+        alpha, gamma, beta = (parameter[0, :, 0] for parameter in (self.alpha, self.gamma, self.beta))
         if self.mode == "l1":
             return 1 + torch.tanh(gamma * context / (context.mean(1, keepdim=True) + self.epsilon) + beta)
         embedding = (context + self.epsilon).sqrt()
         if self.mode == "var":
             embedding = embedding * alpha
-        scale = (embedding.square().mean(1, keepdim=True) + self.epsilon).rsqrt()
-        return 1 + torch.tanh(gamma * embedding * scale + beta)
+        level = (embedding.square().mean(1, keepdim=True) + self.epsilon).sqrt()
+        return 1 + torch.tanh(gamma * embedding / level + beta)
 
 
-class SSTEncoder(nn.Module):
-    """(placeholder)"""
+class _Encoder(nn.Module):
+    """Filtering, gating, fusion and variance pooling: (batch, n_chans, n_times) -> features."""
 
     def __init__(
         self,
@@ -143,107 +158,218 @@ class SSTEncoder(nn.Module):
         activation,
     ):
         super().__init__()
-        self.kernel_size = kernel_size
+        n_rows = n_filters * n_chans  # filter-major: row f * n_chans + c
         self.context_kernel = context_kernel
         self.temporal_conv = _TemporalConv(n_filters, kernel_size)
-        self.spt_attn = _SpatialSpectralAttention(n_filters * n_chans, mode, epsilon)
-        self.chan_conv = nn.Sequential(
-            nn.Conv1d(n_filters * n_chans, n_fused, 1), nn.BatchNorm1d(n_fused), activation()
-        )
+        self.spt_attn = _SpatialSpectralAttention(n_rows, mode, epsilon)
+        self.chan_conv = nn.Sequential(nn.Conv1d(n_rows, n_fused, 1), nn.BatchNorm1d(n_fused), activation())
         self.mvp = MultiScaleVariancePool(pool_kernels)
 
     def forward(self, x):
-        """(batch, n_chans, n_times) -> features (batch, n_features)."""
         fusion, norm, activation = self.chan_conv
-        n_times, left = x.shape[-1], (self.kernel_size - 1) // 2
-        n = fft_length(n_times + self.kernel_size - 1)
-        spectra = spectrum(x, n)
-        responses = fir_response(self.temporal_conv.weight.squeeze(1), n, left)
-        gate = self.spt_attn(self._context(x, spectra, responses))  # (batch, F * C)
-        mixing = fusion.weight.squeeze(-1) * gate.unsqueeze(1)  # (batch, fused, F * C)
-        n_chans = x.shape[1]
-        offset = mixing @ self.temporal_conv.bias.repeat_interleave(n_chans) + fusion.bias  # (batch, fused)
-        if not norm.training:  # fixed statistics: part of the mixing
-            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-            mixing = mixing * scale.unsqueeze(-1)
-            offset = (offset - norm.running_mean) * scale + norm.bias
-        fused = _FilterAndMix.apply(spectra, responses, mixing, offset, n, n_times)
-        if norm.training:
-            fused = norm(fused)
-        return self.mvp(activation(fused))
+        with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
+            x = x.to(fusion.weight.dtype)
+            n, spectra, responses = self._transform(x)
+            gates = self.spt_attn(self._context(x, spectra, responses))  # (batch, rows)
+            mixing = fusion.weight.squeeze(-1).T.contiguous() * gates.unsqueeze(-1)  # (batch, rows, n_fused)
+            bias = self.temporal_conv.bias.repeat_interleave(x.shape[1])  # (rows,)
+            offset = bias @ mixing + fusion.bias  # (batch, n_fused)
+            if not norm.training:  # the statistics are fixed: normalisation is part of the mixing
+                scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+                mixing = mixing * scale
+                offset = (offset - norm.running_mean) * scale + norm.bias
+            fused = _FilterAndMixTrials.apply(spectra, responses, mixing, offset, n, x.shape[-1])
+            if norm.training:
+                fused = batch_norm(fused, norm)
+            return self.mvp(activation(fused))  # (batch, n_fused, n_times) -> (batch, n_features)
+
+    def gates(self, x):
+        """Gates of trials, (batch, n_chans, n_times) -> (batch, n_filters, n_chans)."""
+        x = x.to(self.spt_attn.gamma.dtype)
+        _, spectra, responses = self._transform(x)
+        return self.spt_attn(self._context(x, spectra, responses)).unflatten(1, (len(responses), -1))
+
+    def _transform(self, x):
+        """Length of a transform that holds the full convolution, spectra of trials, filter responses."""
+        taps, (left, right) = self.temporal_conv.taps, self.temporal_conv.padding
+        n = fft_length(x.shape[-1] + left + right)
+        return n, spectrum(x, n), fir_response(taps, n, left)
 
     def _context(self, x, spectra, responses):
-        """What the gates depend on: (batch, F * C), filter-major as the rows of the fusion."""
-        taps, bias = self.temporal_conv.weight.squeeze(1), self.temporal_conv.bias
-        n_taps = taps.shape[-1]
+        """What the gates depend on, from spectra and the ends of the trials: (batch, rows)."""
         n_times = x.shape[-1]
-        left, right = (n_taps - 1) // 2, n_taps // 2
+        taps, bias = self.temporal_conv.taps, self.temporal_conv.bias
+        left, right = self.temporal_conv.padding
         mode = self.spt_attn.mode
-        if mode == "l1":
-            n = fft_length(n_times + n_taps - 1)
+        n = fft_length(n_times + left + right)
+        if mode == "l1":  # not a quadratic form: the filtered signals themselves
             z = torch.fft.irfft(spectra.unsqueeze(1) * responses.unsqueeze(1), n)[..., :n_times]
             return (z + bias[:, None, None]).abs().sum(-1).flatten(1)
         window = self.context_kernel if mode == "var" else n_times
-        n_windows = n_times // window
-        covered = n_windows * window
-        tail = min(n_times - covered, right)  # samples beyond the windows that the filters reach
-        if covered + tail < n_times:
-            x = x[..., : covered + tail]
-            n = fft_length(covered + tail + n_taps - 1)
-            spectra, responses = spectrum(x, n), fir_response(taps, n, left)
-        n = fft_length(x.shape[-1] + n_taps - 1)
-        energy = _energy(spectra, responses, n)
-        energy = energy - _energy_of_ends(x, taps, covered)  # (batch, C, F)
-        sums = _window_sums(x, taps, window, n_windows)  # (batch, C, n_windows, F)
-        if mode == "var":
+        covered = n_times // window * window
+        reach = min(n_times, covered + right)  # samples that the filters see from within the windows
+        if reach < n_times:
+            x = x[..., :reach]
+            n, spectra, responses = self._transform(x)
+        energy = _energy(spectra, responses, n) - _energy_outside(x, taps, covered)  # (batch, C, F)
+        sums = _window_sums(x, taps, window, covered // window)  # (batch, C, n_windows, F)
+        if mode == "var":  # mean over windows of E[z^2] - E[z]^2, which no bias changes
             context = (energy - sums.square().sum(2) / window) / covered
-        else:
-            context = energy + 2 * bias * sums[:, :, 0] + n_times * bias.square()
+        else:  # sum over times of (z + bias)^2
+            context = energy + 2 * bias * sums.sum(2) + n_times * bias.square()
         return context.clamp(min=0).mT.flatten(1)
 
 
 def _energy(spectra, responses, n):
-    """Energy of every channel through every filter, by Parseval: (batch, C, F)."""
-    counts = torch.full(responses.shape[-1:], 2 / n, dtype=responses.real.dtype, device=responses.device)
-    counts[0] = 1 / n
-    if n % 2 == 0:
-        counts[-1] = 1 / n
+    """Energy of the full convolution of each channel with each filter, by Parseval: (batch, C, F)."""
     power = spectra.real.square() + spectra.imag.square()
-    gain = (responses.real.square() + responses.imag.square()) * counts
-    return power @ gain.mT
+    gain = responses.real.square() + responses.imag.square()
+    return power @ (gain * _bin_weights(n, responses)).mT
 
 
-def _energy_of_ends(x, taps, covered):
-    """Energy of the full convolution outside its samples 0 to ``covered``: (batch, C, F)."""
-    n_taps = taps.shape[-1]
-    left, right = (n_taps - 1) // 2, n_taps // 2
-    energy = 0
+def _energy_outside(x, taps, covered):
+    """Energy of the full convolution before sample 0 and from sample ``covered`` on: (batch, C, F).
+
+    Those few samples are computed, with a Toeplitz matrix of the taps for each end.
+    """
+    left, right = (taps.shape[-1] - 1) // 2, taps.shape[-1] // 2
+    energy = x.new_zeros(())
     if right:
-        before = F.pad(taps[:, left + 1 :], (0, right - 1)).unfold(-1, right, 1)
-        energy = energy + _squares(x[..., :right], before)
+        toeplitz = F.pad(taps[:, left + 1 :], (0, right - 1)).unfold(-1, right, 1)
+        energy = energy + _sum_of_squares(x[..., :right], toeplitz)
     size = x.shape[-1] - covered + left
     if size:
-        after = F.pad(taps[:, :size], (size - 1, 0)).unfold(-1, size, 1)
-        energy = energy + _squares(x[..., -size:], after)
+        toeplitz = F.pad(taps[:, :size], (size - 1, 0)).unfold(-1, size, 1)
+        energy = energy + _sum_of_squares(x[..., -size:], toeplitz)
     return energy
 
 
-def _squares(x, matrices):
-    """(batch, C, n), (F, m, n) -> sum over m of squares: (batch, C, F)."""
+def _sum_of_squares(x, matrices):
+    """Energy of vectors (batch, C, n) through matrices (F, m, n): (batch, C, F)."""
     return (x @ matrices.flatten(0, 1).mT).unflatten(-1, matrices.shape[:2]).square().sum(-1)
 
 
 def _window_sums(x, taps, window, n_windows):
+    """Sums of the filtered signals over consecutive windows: (batch, C, n_windows, F).
+
+    The sum that tap k sees over a window is the sum that tap k - 1 sees, plus the sample that enters and
+    minus the one that leaves.
+    """
     n_taps = taps.shape[-1]
     left, right = (n_taps - 1) // 2, n_taps // 2
-    padded = F.pad(x, (left, max(0, n_windows * window + right - x.shape[-1])))
-    first = padded[..., : n_windows * window].unflatten(-1, (n_windows, window)).sum(-1, keepdim=True)
-    steps = padded.unfold(-1, n_taps - 1, window)[..., : n_windows + 1, :].diff(dim=-2)
-    return torch.cat([first, steps], -1).cumsum(-1) @ taps.mT
+    covered = n_windows * window
+    padded = F.pad(x, (left, covered + right - x.shape[-1]))
+    first = padded[..., :covered].unflatten(-1, (n_windows, window)).sum(-1, keepdim=True)
+    if n_taps > 1:
+        steps = padded.unfold(-1, n_taps - 1, window)[..., : n_windows + 1, :].diff(dim=-2)
+        first = torch.cat([first, steps], -1).cumsum(-1)
+    return first @ taps.mT
 
 
 class SSTDPN(EEGModule):
-    """(placeholder)"""
+    r"""Spatial-spectral and temporal dual prototype network (SST-DPN).
+
+    1. ``encoder.temporal_conv``: temporal filters shared by all electrodes, "same" padding,
+       (batch, n_chans, n_times) -> (batch, F1 * n_chans, n_times).
+    2. ``encoder.spt_attn``: a gate for each filtered channel, :math:`1 + \tanh(\gamma e / \bar e + \beta)`,
+       from its embedding :math:`e` over the trial and the level :math:`\bar e` of all of them.
+    3. ``encoder.chan_conv``: fusion of the gated channels, BatchNorm, activation, -> (batch, F2, n_times).
+    4. ``encoder.mvp``: variances in half-overlapping windows at several time scales, the fused channels
+       split over the scales, -> (batch, n_features).
+    5. Logits are products of the features with the separation prototypes, (batch, n_outputs).
+
+    Parameters
+    ----------
+    n_chans : int, optional
+        Number of channels (electrodes); from ``chs_info`` when not given.
+    n_outputs : int
+        Number of classes.
+    n_times : int, optional
+        Number of samples in a window; ``input_window_seconds * sfreq`` when not given.
+    input_window_seconds : float, optional
+        Length of a window in seconds.
+    sfreq : float, optional
+        Sampling rate in Hz.
+    chs_info : list of dict, optional
+        ``mne.Info["chs"]`` of the recording.
+    n_spectral_filters_temporal : int, default=9
+        Temporal filters, F1.
+    n_fused_filters : int, default=48
+        Fused channels, F2; a multiple of the number of scales.
+    temporal_conv_kernel_size : int, default=75
+        Length of the temporal filters, in samples.
+    mvp_kernel_sizes : list of int, optional
+        Windows of the variance pooling, in samples, one a scale; by default ``[50, 100, 200]``. Windows
+        advance by half their length.
+    return_features : bool, default=False
+        What ``forward`` gives when it is not told: logits, or a dict of features, logits and compactness
+        prototypes, which `skeeg.losses.DualPrototypeLoss` takes.
+    proto_sep_maxnorm : float, default=1.0
+        Largest norm of the separation prototype of a class.
+    proto_cpt_std : float, default=0.01
+        Standard deviation of the initial compactness prototypes.
+    spt_attn_global_context_kernel : int, default=250
+        Windows of the variance that mode "var" is about, in samples; the other modes do not read it.
+    spt_attn_epsilon : float, default=1e-5
+        Added to variances and levels, in the square of the input's unit: inputs in volts vanish beside it.
+    spt_attn_mode : {"var", "l2", "l1"}, default="var"
+        Embedding of a filtered channel z: :math:`\alpha \sqrt{v + \epsilon}` with v its variance within
+        windows, averaged over the windows (samples beyond the last whole window do not count);
+        :math:`\sqrt{\sum_t z_t^2 + \epsilon}`; or :math:`\sum_t |z_t|`. :math:`\alpha` is used by "var" alone.
+    activation : type of torch.nn.Module, default=torch.nn.ELU
+        Activation after the fusion, called without arguments.
+
+    Attributes
+    ----------
+    n_features : int
+        Number of features.
+    proto_sep, proto_cpt : torch.nn.Parameter of shape (n_outputs, n_features)
+        Separation prototypes, which classify, and compactness prototypes, which only the loss reads.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range, ``n_fused_filters`` that do not divide by the number of scales, and
+        windows too short for any variance.
+
+    Warns
+    -----
+    UserWarning
+        When the window is shorter than a kernel: all temporal lengths are then scaled down together.
+
+    Notes
+    -----
+    The network of Han et al. (2025) [1]_, exactly as the authors' code computes it; state names are those
+    of braindecode 1.8.1, and weights travel both ways. The differences:
+
+    - The authors initialise the compactness prototypes with standard deviation 1.
+    - As in the authors' code, a forward pass in training mode first projects the separation prototypes onto
+      the ball of radius ``proto_sep_maxnorm``, one a class, so that training is projected gradient descent. In
+      evaluation mode the projection is part of the function, and the parameter is left alone.
+    - With ``return_features`` the result is a dict.
+
+    The filtered channels are never formed in time. With X the spectra of the electrodes and H those of the
+    filters, the fused channels are the inverse transform of (W * gates) (H X), one real matrix product for
+    each trial. The gates need the variance of every filtered channel: its energy is a product of
+    :math:`|H|^2` with :math:`|X|^2` (Parseval), less the energy of the few samples before and after the
+    windows, and the sum over a window follows from sums of X over that window, shifted.
+
+    References
+    ----------
+    .. [1] Han, C., Liu, C., Wang, J., Wang, Y., Cai, C., Qian, D. (2025). A spatial-spectral and temporal
+       dual prototype network for motor imagery brain-computer interface. Knowledge-Based Systems, 315,
+       113315.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skeeg.modules.sstdpn import SSTDPN
+    >>> network = SSTDPN(n_chans=22, n_outputs=4, n_times=1000)
+    >>> network(10 * torch.randn(8, 22, 1000)).shape
+    torch.Size([8, 4])
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    19502
+    """
 
     def __init__(
         self,
@@ -285,11 +411,10 @@ class SSTDPN(EEGModule):
         self.spt_attn_epsilon = spt_attn_epsilon
         self.spt_attn_mode = spt_attn_mode
         self.activation = activation
-        self._check_arguments()
-        lengths = {
-            "temporal_conv_kernel_size": temporal_conv_kernel_size,
-            "mvp_kernel_sizes": list(self.mvp_kernel_sizes or (50, 100, 200)),
-        }
+
+        pool_kernels = [50, 100, 200] if mvp_kernel_sizes is None else list(mvp_kernel_sizes)
+        self._check_arguments(pool_kernels)
+        lengths = {"temporal_conv_kernel_size": temporal_conv_kernel_size, "mvp_kernel_sizes": pool_kernels}
         if spt_attn_mode == "var":
             lengths["spt_attn_global_context_kernel"] = spt_attn_global_context_kernel
         lengths = fit_lengths(
@@ -297,13 +422,13 @@ class SSTDPN(EEGModule):
             lengths,
             lambda lengths: max(
                 lengths["temporal_conv_kernel_size"],
-                *lengths["mvp_kernel_sizes"],
                 lengths.get("spt_attn_global_context_kernel", 1),
+                *lengths["mvp_kernel_sizes"],
             ),
             minimum={"mvp_kernel_sizes": 2, "spt_attn_global_context_kernel": 2},
             odd=("temporal_conv_kernel_size",),
         )
-        self.encoder = SSTEncoder(
+        self.encoder = _Encoder(
             self.n_chans,
             n_spectral_filters_temporal,
             n_fused_filters,
@@ -314,38 +439,104 @@ class SSTDPN(EEGModule):
             spt_attn_mode,
             activation,
         )
-        pool = self.encoder.mvp
-        self.n_features = (
-            n_fused_filters // len(pool.kernel_sizes) * sum(pool.n_windows(self.n_times))
-        )
+        n_windows = self.encoder.mvp.n_windows(self.n_times)
+        self.n_features = n_fused_filters // len(n_windows) * sum(n_windows)
         self.reset_head(self.n_outputs)
 
-    def _check_arguments(self):
-        pass
+    def _check_arguments(self, pool_kernels):
+        for name, value, least in (
+            ("n_spectral_filters_temporal", self.n_spectral_filters_temporal, 1),
+            ("n_fused_filters", self.n_fused_filters, 1),
+            ("temporal_conv_kernel_size", self.temporal_conv_kernel_size, 1),
+            ("spt_attn_global_context_kernel", self.spt_attn_global_context_kernel, 2),
+            *(("mvp_kernel_sizes", size, 2) for size in pool_kernels),
+        ):
+            if not isinstance(value, Integral) or value < least:
+                raise ValueError(f"{name}={value} must be a whole number of at least {least}")
+        n_scales = len(pool_kernels)
+        if n_scales == 0 or self.n_fused_filters % n_scales:
+            raise ValueError(
+                f"n_fused_filters={self.n_fused_filters} must be a multiple of the number of "
+                f"mvp_kernel_sizes={pool_kernels}, of which there must be at least one"
+            )
+        for name, value, valid, allowed in (
+            ("proto_sep_maxnorm", self.proto_sep_maxnorm, self.proto_sep_maxnorm > 0, "positive"),
+            ("proto_cpt_std", self.proto_cpt_std, self.proto_cpt_std >= 0, "0 or positive"),
+            ("spt_attn_epsilon", self.spt_attn_epsilon, self.spt_attn_epsilon > 0, "positive"),
+            ("spt_attn_mode", self.spt_attn_mode, self.spt_attn_mode in ATTENTION_MODES, "var, l2 or l1"),
+            ("activation", self.activation, callable(self.activation), "a torch.nn.Module class"),
+        ):
+            if not valid:
+                raise ValueError(f"{name}={value!r} must be {allowed}")
 
     def reset_head(self, n_outputs):
+        """Replace the prototypes by new ones.
+
+        Parameters
+        ----------
+        n_outputs : int
+            Number of classes from now on.
+        """
+        if not isinstance(n_outputs, Integral) or n_outputs < 1:
+            raise ValueError(f"n_outputs={n_outputs} must be a whole number of at least 1")
         like = self.encoder.chan_conv[0].weight
-        self.n_outputs = n_outputs
+        self.n_outputs = int(n_outputs)
         self.proto_sep = nn.Parameter(like.new_empty(n_outputs, self.n_features))
         self.proto_cpt = nn.Parameter(like.new_empty(n_outputs, self.n_features))
         nn.init.kaiming_normal_(self.proto_sep)
         nn.init.normal_(self.proto_cpt, std=self.proto_cpt_std)
 
     def forward_features(self, x):
+        """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
+        if x.shape[1:] != (self.n_chans, self.n_times):
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}; this network takes (batch, {self.n_chans}, {self.n_times})"
+            )
         return self.encoder(x)
 
     def forward_head(self, features):
+        """Products with the projected separation prototypes: (batch, n_features) -> (batch, n_outputs)."""
+        prototypes = self.proto_sep.renorm(2, 0, self.proto_sep_maxnorm)
         if self.training:
-            with torch.no_grad():
-                self.proto_sep.data.copy_(self.proto_sep.renorm(2, 0, self.proto_sep_maxnorm))
-            return F.linear(features, self.proto_sep)
-        return F.linear(features, self.proto_sep.renorm(2, 0, self.proto_sep_maxnorm))
+            # .data: a projection that changes nothing, in a second forward pass before the backward pass,
+            # must not invalidate what the first one saved.
+            self.proto_sep.data.copy_(prototypes.detach())
+            prototypes = self.proto_sep
+        return F.linear(features, prototypes)
+
+    def gates(self, x):
+        """Attention gates of trials.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (batch, n_chans, n_times)
+            Trials.
+
+        Returns
+        -------
+        torch.Tensor, shape (batch, n_spectral_filters_temporal, n_chans)
+            Factor of each filtered channel, between 0 and 2; 1 before training.
+        """
+        return self.encoder.gates(x)
 
     def forward(self, x, return_features=None):
+        """Classify trials.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (batch, n_chans, n_times)
+            Trials, in the unit the network was trained on.
+        return_features : bool, optional
+            Give the features as well; by default as the network was told when it was made.
+
+        Returns
+        -------
+        torch.Tensor, shape (batch, n_outputs), or dict
+            Logits; with ``return_features`` the dict ``{"features": (batch, n_features), "logits":
+            (batch, n_outputs), "proto_cpt": (n_outputs, n_features)}``.
+        """
         features = self.forward_features(x)
         logits = self.forward_head(features)
-        if return_features is None:
-            return_features = self.return_features
-        if not return_features:
-            return logits
-        return {"features": features, "logits": logits, "proto_cpt": self.proto_cpt}
+        if self.return_features if return_features is None else return_features:
+            return {"features": features, "logits": logits, "proto_cpt": self.proto_cpt}
+        return logits
