@@ -3,6 +3,7 @@
 from skeeg._epochs import EEGArray
 from skeeg.attention_base_net import AttentionBaseNetClassifier
 from skeeg.base import EEGClassifier
+from skeeg.fb_light_conv_net import FBLightConvNetClassifier
 from skeeg.preprocessing import EuclideanAlignment, Scaler
 from skeeg.sinc_shallow_net import SincShallowNetClassifier
 from skeeg.sstdpn import SSTDPNClassifier
@@ -14,6 +15,7 @@ __all__ = [
     "EEGArray",
     "EEGClassifier",
     "EuclideanAlignment",
+    "FBLightConvNetClassifier",
     "SSTDPNClassifier",
     "Scaler",
     "SincShallowNetClassifier",

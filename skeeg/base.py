@@ -774,31 +774,29 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         self.check_training_readiness()
         dataset_train = self._subset(trials, train)
         dataset_valid = None if valid is None else self._subset(trials, valid)
+        datasets = {"dataset_train": dataset_train, "dataset_valid": dataset_valid}
         self.notify("on_train_begin", X=trials.X, y=trials.y)
         best = _Best(self)
         n_epochs = 1 if continuing else self.max_epochs
         try:
             with self._progress(n_epochs + (0 if continuing else self.refit_epochs)) as bar:
                 iterator = self.get_iterator(dataset_train, training=True)
-                schedule = self._make_schedule(
-                    "constant" if continuing else self.lr_schedule, n_epochs, len(iterator)
-                )
+                iterator_valid = None if valid is None else self.get_iterator(dataset_valid)
+                name = "constant" if continuing else self.lr_schedule
+                schedule = self._make_schedule(name, n_epochs, len(iterator))
                 for epoch in range(n_epochs):
-                    self._run_epoch(iterator, dataset_train, dataset_valid, schedule, best, bar)
-                    if (
-                        valid is not None
-                        and self.patience is not None
-                        and epoch - best.epoch >= self.patience
-                    ):
+                    self._run_epoch((iterator, iterator_valid), datasets, schedule, best, bar)
+                    if self.patience and valid is not None and epoch - best.epoch >= self.patience:
                         break
                 if valid is not None:
                     best.restore()
                 if self.refit_epochs and valid is not None and not continuing:
                     dataset_train = self._subset(trials, np.concatenate([train, valid]))
+                    datasets = {"dataset_train": dataset_train, "dataset_valid": None}
                     iterator = self.get_iterator(dataset_train, training=True)
                     schedule = schedule if isinstance(schedule, ReduceLROnPlateau) else None
                     for _ in range(self.refit_epochs):
-                        self._run_epoch(iterator, dataset_train, None, schedule, best, bar)
+                        self._run_epoch((iterator, None), datasets, schedule, best, bar)
         except KeyboardInterrupt:
             best.restore()
             if _inside_search():
@@ -813,8 +811,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         self.notify("on_train_end", X=trials.X, y=trials.y)
         return self
 
-    def _run_epoch(self, iterator, dataset_train, dataset_valid, schedule, best, bar):
-        datasets = {"dataset_train": dataset_train, "dataset_valid": dataset_valid}
+    def _run_epoch(self, iterators, datasets, schedule, best, bar):
+        iterator, iterator_valid = iterators
         self.notify("on_epoch_begin", **datasets)  # skorch opens the epoch in the history
         lr = self.optimizer_.param_groups[0]["lr"]
         self.module_.train()
@@ -830,8 +828,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         self.history.record("train_loss", loss)
         self.history.record("lr", lr)
         shown = {"train_loss": loss}
-        if dataset_valid is not None:
-            shown |= self._validate(dataset_valid)
+        if iterator_valid is not None:
+            shown |= self._validate(iterator_valid, datasets["dataset_valid"])
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(loss)
         best.update(shown)
@@ -839,7 +837,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
         bar.update()
 
-    def _validate(self, dataset):
+    def _validate(self, iterator, dataset):
         """Measure and record loss and scores on validation trials."""
         logits = []
 
@@ -848,7 +846,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             logits.append(result["y_pred"])
             return result
 
-        scores = {"valid_loss": self._mean_loss(self.get_iterator(dataset), step, training=False)}
+        scores = {"valid_loss": self._mean_loss(iterator, step, training=False)}
         predicted = torch.cat(logits).argmax(dim=1).cpu()
         scores["valid_accuracy"] = accuracy_score(dataset.codes, predicted, sample_weight=dataset.weights)
         if self.monitor not in ("loss", "accuracy"):
@@ -877,6 +875,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
     def get_iterator(self, dataset, training=False):
         """Make the iterator over a :class:`skeeg.iterators.TrialDataset`."""
+        if hasattr(self.module_, "prepare") and self.augmentation is None:
+            # what no training step changes, such as a fixed filter bank, is done once
+            dataset = TrialDataset(self.module_.prepare(dataset.X), dataset.codes, dataset.weights, dataset.y)
         name = "iterator_train" if training else "iterator_valid"
         make, options = getattr(self, name), super().get_params_for(name)
         options.setdefault("batch_size", len(dataset) if self.batch_size == -1 else self.batch_size)
