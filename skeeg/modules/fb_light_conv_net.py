@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from .base import EEGModule
 from .filter_bank import FilterBankDesign, make_bands
@@ -27,6 +28,80 @@ class _LightweightConv1d(nn.Module):
         weight = self.weight.softmax(-1) if self.weight_softmax else self.weight
         summed = (x * weight.squeeze(1).repeat(x.shape[1] // len(weight), 1)).sum(-1)
         return summed if self.bias is None else summed + self.bias
+
+
+class _FilterAndMix(torch.autograd.Function):
+    """Band-pass and mix channels, given their spectra.
+
+    With M_o,c(w) = sum_b weight[o, b, c] response[b](w), one small product a batch, the output is the inverse
+    transform of M X. Frequencies come first, so that M X is one matrix product for each of them; for a
+    real response it mixes real and imaginary parts alike, side by side. The backward pass is the adjoint of
+    each step: with G the spectrum of the output's gradient, X gets conj(M)' G and the weights
+    conj(response) applied to G conj(X)', real part.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, weight, response, n_times):
+        n_filters, n_bands, n_chans = weight.shape
+        mixing = weight.transpose(0, 1).reshape(n_bands, -1).to(response.dtype)
+        mixing = (response.T @ mixing).unflatten(1, (n_filters, n_chans))  # (n_freqs, n_filters, n_chans)
+        # (batch, n_chans, n_freqs) -> (n_freqs, n_chans, batch), as the transpose of a matrix: 3 times as
+        # fast as a permutation of three axes
+        x = _pack(x.transpose(0, 1), response)
+        mixed = _unpack(torch.bmm(mixing, x), response)  # (n_filters, batch, n_freqs)
+        y = torch.fft.irfft(mixed, _n_fft(response))[..., :n_times]
+        return y, mixing, x
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, weight, response, _ = inputs
+        _, mixing, x = output
+        ctx.mark_non_differentiable(mixing, x)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(mixing, x, response)
+        ctx.weight_shape = weight.shape
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, *_):
+        mixing, x, response = ctx.saved_tensors
+        n_filters, _, n_chans = ctx.weight_shape
+        n_fft = _n_fft(response)
+        # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
+        count = torch.full_like(response[0].real, 2 / n_fft)
+        count[0] = count[-1] = 1 / n_fft
+        grad = _pack(torch.fft.rfft(grad, n_fft), response)  # (n_freqs, n_filters, batch)
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[1]:
+            grad_mixing = torch.bmm(grad, x.mH).flatten(1)  # (n_freqs, n_filters * n_chans)
+            grad_weight = ((response.conj() * count) @ grad_mixing).real
+            grad_weight = grad_weight.unflatten(1, (n_filters, n_chans)).transpose(0, 1)
+        if ctx.needs_input_grad[0]:
+            grad_x = _unpack(torch.bmm(mixing.mH, grad), response).transpose(0, 1) * count
+        return grad_x, grad_weight, None, None
+
+
+def _n_fft(response):
+    return 2 * (response.shape[-1] - 1)  # lengths of transforms are even
+
+
+def _pack(x, response):
+    """(rows, batch, n_freqs) -> (n_freqs, rows, batch), or for a real response (n_freqs, rows, 2 * batch)."""
+    packed = x.reshape(-1, x.shape[-1]).T.contiguous()
+    if not response.is_complex():
+        packed = torch.view_as_real(packed).flatten(1)
+    return packed.unflatten(1, (len(x), -1))
+
+
+def _unpack(packed, response):
+    """The inverse of _pack."""
+    rows = packed.shape[1]
+    packed = packed.flatten(1)
+    if not response.is_complex():
+        packed = torch.view_as_complex(packed.unflatten(1, (-1, 2)))
+    return packed.T.contiguous().unflatten(0, (rows, -1))
 
 
 class FBLightConvNet(EEGModule):
@@ -300,25 +375,14 @@ class FBLightConvNet(EEGModule):
 
     def _mix(self, x, weight, bias):
         """Band-pass and mix channels: -> (n_filters, batch, n_times), the order that FFTs leave."""
-        n_filters, n_bands, n_chans = weight.shape
         bias = bias[:, None, None]
         with torch.autocast(x.device.type, enabled=False):  # no transforms in half precision
             if not x.is_complex():  # filtered before: (batch, n_bands, n_chans, n_times)
                 weight = weight.flatten(1).to(x.dtype).expand(len(x), -1, -1)
                 return torch.bmm(weight, x.flatten(1, 2)).transpose(0, 1) + bias
             response = self._bank.response(self.n_times, x)  # (n_bands, n_freqs)
-            # The bank seen through the weights, (n_freqs, n_filters, n_chans): one small product a batch
-            mixing = weight.transpose(0, 1).reshape(n_bands, -1).to(response.dtype)
-            mixing = (response.T @ mixing).unflatten(1, (n_filters, n_chans))
-            # (batch, n_chans, n_freqs) -> (n_freqs, n_chans * batch), as the transpose of a matrix
-            x = x.transpose(0, 1).reshape(-1, x.shape[-1]).T.contiguous()
-            if response.is_complex():
-                mixed = torch.bmm(mixing, x.unflatten(1, (n_chans, -1)))
-            else:  # zero phase: real and imaginary parts are mixed alike
-                parts = torch.view_as_real(x).unflatten(1, (n_chans, -1)).flatten(2)
-                mixed = torch.view_as_complex(torch.bmm(mixing, parts).unflatten(2, (-1, 2)))
-            mixed = mixed.flatten(1).T.contiguous()  # (n_filters * batch, n_freqs)
-            return self._bank.invert(mixed, self.n_times).unflatten(0, (n_filters, -1)) + bias
+            y, *_ = _FilterAndMix.apply(x, weight.to(response.real.dtype), response, self.n_times)
+            return y + bias
 
     def forward_head(self, features):
         """Classify features: (batch, n_filters_spat) -> logits (batch, n_outputs)."""
