@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import nn
 
 from skeeg.modules.attention import make_attention
+from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.base import EEGModule
-from skeeg.modules.spectral import filter_norm_mix_norm
+from skeeg.modules.spectral import batch_norm, filter_norm_mix_norm, in_place
 from skeeg.modules.windows import fit_lengths
 
 
 class _InputBlock(nn.Module):
-    """(batch, n_chans, times) -> (batch, rows, 1, pooled times): filters, spatial filters, pooling."""
+    """(batch, n_chans, times) -> (batch, rows, pooled times): filters, spatial filters, pooling."""
 
     def __init__(
         self, n_chans, n_filters, filter_length, expansion, pool_length, pool_stride, drop_prob, activation
@@ -22,39 +25,54 @@ class _InputBlock(nn.Module):
         self.intermediate_bn = nn.BatchNorm2d(n_filters)
         self.spatial_conv = nn.Conv2d(n_filters, n_rows, (n_chans, 1), groups=n_filters, bias=False)
         self.bn = nn.BatchNorm2d(n_rows)
-        self.activation = activation()
-        self.pool = nn.AvgPool2d((1, pool_length), (1, pool_stride))
+        self.activation = in_place(activation)
+        self.pool = AveragePool(pool_length, pool_stride)
         self.dropout = nn.Dropout(drop_prob)
 
     def forward(self, x):
         taps, spatial = self.temporal_conv.weight[:, 0, 0], self.spatial_conv.weight[:, 0, :, 0]
         pad = taps.shape[1] // 2
         x = filter_norm_mix_norm(x, taps, self.intermediate_bn, spatial, self.bn, pad, pad)
-        return self.dropout(self.pool(self.activation(x.unsqueeze(2))))
+        return self.dropout(self.pool(self.activation(x)))
 
 
 class _ChannelAttentionBlock(nn.Module):
-    """(batch, ch_dim, 1, times) -> (batch, ch_dim, 1, pooled times): convolution, attention, pooling."""
+    """(batch, ch_dim, times) -> (batch, ch_dim, pooled times): convolution, attention, pooling."""
 
     def __init__(self, ch_dim, filter_length, pool_length, pool_stride, drop_prob, activation, attention):
         super().__init__()
         self.conv = nn.Sequential(
-            nn.Conv2d(
-                ch_dim, ch_dim, (1, filter_length), padding=(0, filter_length // 2), groups=ch_dim, bias=False
-            ),
+            nn.Conv2d(ch_dim, ch_dim, (1, filter_length), groups=ch_dim, bias=False),
             nn.Conv2d(ch_dim, ch_dim, 1, bias=False),
             nn.BatchNorm2d(ch_dim),
-            activation(),
+            in_place(activation),
         )
         self.attention_block = attention
-        self.pool = nn.AvgPool2d((1, pool_length), (1, pool_stride))
+        self.pool = nn.AvgPool1d(pool_length, pool_stride)
         self.dropout = nn.Dropout(drop_prob)
 
     def forward(self, x):
-        x = self.conv(x)
+        depthwise, pointwise, norm, activation = self.conv
+        x = _filter_rows(x, depthwise.weight[:, 0, 0])
+        x = activation(batch_norm(pointwise.weight[:, :, 0, 0] @ x, norm))
         if self.attention_block is not None:
-            x = self.attention_block(x)
+            x = self.attention_block(x.unsqueeze(2)).squeeze(2)
         return self.dropout(self.pool(x))
+
+
+def _filter_rows(x, taps):
+    """Filter each row by its own taps, padded by half of their length on either side.
+
+    A product with a banded matrix for each row: for the short rows left after pooling, that is a fraction of
+    the time of a depthwise convolution. (batch, rows, times) -> (batch, rows, times), one more for even taps.
+    """
+    n_taps, n_times = taps.shape[1], x.shape[2]
+    left = n_taps // 2
+    n_out = n_times + 2 * left - n_taps + 1
+    # band[row, t, s] = taps[row, t - s + left]: sample t of the input in sample s of the output
+    before = n_out - 1 - left
+    band = F.pad(taps, (before, n_times + n_out - 1 - before - n_taps)).unfold(1, n_out, 1).flip(-1)
+    return torch.bmm(x.transpose(0, 1), band).transpose(0, 1)
 
 
 def _n_pooled(n_times, filter_length, pool_length, pool_stride):
@@ -241,7 +259,6 @@ class AttentionBaseNet(EEGModule):
         lengths = fit_lengths(
             self.n_times, lengths, _shortest, odd=("temp_filter_length_inp", "temp_filter_length")
         )
-        act = nn.Identity if activation is None else activation
         n_pooled = _n_pooled(
             self.n_times,
             lengths["temp_filter_length_inp"],
@@ -258,12 +275,12 @@ class AttentionBaseNet(EEGModule):
             lengths["pool_length_inp"],
             lengths["pool_stride_inp"],
             drop_prob_inp,
-            act,
+            activation,
         )
         self.channel_expansion = nn.Sequential(
             nn.Conv2d(n_temporal_filters * spatial_expansion, ch_dim, 1, bias=False),
             nn.BatchNorm2d(ch_dim),
-            act(),
+            in_place(activation),
         )
         self.channel_attention_block = _ChannelAttentionBlock(
             ch_dim,
@@ -271,7 +288,7 @@ class AttentionBaseNet(EEGModule):
             lengths["pool_length"],
             lengths["pool_stride"],
             drop_prob_attn,
-            act,
+            activation,
             make_attention(
                 attention_mode,
                 ch_dim,
@@ -296,9 +313,10 @@ class AttentionBaseNet(EEGModule):
 
     def forward_features(self, x):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
-        x = self.input_block(x)  # (batch, n_temporal_filters * spatial_expansion, 1, pooled times)
-        x = self.channel_expansion(x)  # (batch, ch_dim, 1, pooled times)
-        x = self.channel_attention_block(x)  # (batch, ch_dim, 1, times after the second pooling)
+        x = self.input_block(x)  # (batch, n_temporal_filters * spatial_expansion, pooled times)
+        conv, norm, activation = self.channel_expansion
+        x = activation(batch_norm(conv.weight[:, :, 0, 0] @ x, norm))  # (batch, ch_dim, pooled times)
+        x = self.channel_attention_block(x)  # (batch, ch_dim, times after the second pooling)
         return x.flatten(1)
 
     def forward_head(self, features):

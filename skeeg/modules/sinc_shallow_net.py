@@ -8,9 +8,10 @@ import warnings
 import torch
 from torch import nn
 
+from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.base import EEGModule
 from skeeg.modules.constraints import renorm_rows
-from skeeg.modules.spectral import filter_norm_mix_norm
+from skeeg.modules.spectral import filter_norm_mix_norm, in_place
 from skeeg.modules.windows import fit_lengths
 
 
@@ -86,7 +87,7 @@ class SincFilters(nn.Module):
             raise ValueError(f"time_filter_len={filter_length} must be an odd number of at least 3")
         if not 0 < min_freq <= first_freq:
             raise ValueError(
-                f"min_freq={min_freq} Hz and first_freq={first_freq} Hz must fulfil 0 < min_freq <= first_freq"
+                f"min_freq={min_freq} and first_freq={first_freq} must be in Hz, 0 < min_freq <= first_freq"
             )
         if freq_stride < 0 or not math.isfinite(freq_stride):
             raise ValueError(f"freq_stride={freq_stride} must be a number of Hz of at least 0")
@@ -315,8 +316,8 @@ class SincShallowNet(EEGModule):
         )
         self.temporal_aggregation = nn.Sequential(
             nn.BatchNorm2d(n_rows, momentum=0.01, eps=1e-3),
-            nn.Identity() if activation is None else activation(),
-            nn.AvgPool2d((1, pool_size), (1, pool_stride)),
+            in_place(activation),
+            AveragePool(pool_size, pool_stride),
             nn.Dropout(drop_prob),
             nn.Flatten(),
         )
@@ -342,7 +343,7 @@ class SincShallowNet(EEGModule):
             spatial = renorm_rows(spatial, self.max_norm_spatial)
         pad = taps.shape[1] // 2 if self.padding == "same" else 0
         x = filter_norm_mix_norm(x, taps, temporal_norm, spatial, spatial_norm, pad, pad)
-        return flatten(dropout(pool(activation(x.unsqueeze(2)))))
+        return flatten(dropout(pool(activation(x))))
 
     def forward_head(self, features):
         """Classify features: (batch, n_features) -> logits (batch, n_outputs)."""

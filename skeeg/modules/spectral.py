@@ -100,10 +100,12 @@ def fir_response(taps: torch.Tensor, n: int, left: int) -> torch.Tensor:
 
 
 class _FilterAndMix(torch.autograd.Function):
-    """`filter_and_mix` with a backward pass that keeps the spectrum of the input and nothing larger.
+    """`filter_and_mix`, a few trials at a time, with its backward pass in the frequency domain too.
 
-    With G the spectrum of the output's gradient, all three gradients are products in the frequency domain:
-    of the mixing matrix Re(conj(H X) G), of the taps conj(mix X) G, of the input mix' (conj(H) G).
+    With X and V = mix X the spectra of input and mixed rows, H the responses and G the spectrum of the
+    output's gradient, the gradients are products of spectra: of the mixing matrix conj(H) G with X, of the
+    responses conj(V) G summed over trials, of the input mix' (conj(H) G). V is made again, in the
+    processor's cache, rather than kept.
     """
 
     generate_vmap_rule = True
@@ -114,16 +116,18 @@ class _FilterAndMix(torch.autograd.Function):
         n = fft_length(n_times + max(left, right))
         x_spectrum = spectrum(x, n)  # (batch, n_chans, n_freqs)
         response = fir_response(taps, n, left).repeat_interleave(len(mix) // len(taps), 0)
-        mixed = _mix(mix, x_spectrum)  # (batch, n_rows, n_freqs)
-        y = torch.fft.irfft(mixed.mul_(response), n)[..., :n_out]
-        return y, x_spectrum, response
+        y = []
+        for trials in _in_cache(x_spectrum, mix):
+            mixed = _mix(mix, x_spectrum[trials])  # (trials, n_rows, n_freqs)
+            y.append(torch.fft.irfft(mixed * response, n)[..., :n_out])
+        return torch.cat(y), x_spectrum, response
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         x, taps, mix, left, _ = inputs
-        _, x_spectrum, response = output
-        ctx.mark_non_differentiable(x_spectrum, response)
-        ctx.save_for_backward(mix, x_spectrum, response)
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(mix, *output[1:])
         ctx.left, ctx.taps_shape, ctx.n_times = left, taps.shape, x.shape[-1]
 
     @staticmethod
@@ -134,21 +138,43 @@ class _FilterAndMix(torch.autograd.Function):
         n_freqs = x_spectrum.shape[-1]
         n = 2 * (n_freqs - 1)
         # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
-        weight = torch.full((n_freqs,), 2.0 / n, dtype=grad.dtype, device=grad.device)
-        weight[0] = weight[-1] = 1.0 / n
-        grad_spectrum = spectrum(grad, n)  # (batch, n_rows, n_freqs)
-        grad_x = grad_taps = grad_mix = None
-        if ctx.needs_input_grad[1]:
-            product = (grad_spectrum * _mix(mix, x_spectrum).conj()).sum(0)
-            impulse = torch.fft.irfft(product.unflatten(0, (n_filters, -1)).sum(1), n)
+        count = torch.full((n_freqs,), 2.0, dtype=grad.dtype, device=grad.device)
+        count[0] = count[-1] = 1.0
+        response = response.conj() * (count / n)
+        need_x, need_taps, need_mix, *_ = ctx.needs_input_grad
+        grad_x, grad_response, grad_mix = [], 0, 0
+        for trials in _in_cache(x_spectrum, mix):
+            x_part, grad_part = x_spectrum[trials], spectrum(grad[trials], n)
+            if need_taps:
+                grad_response = grad_response + (grad_part * _mix(mix, x_part).conj()).sum(0)
+            if need_x or need_mix:
+                grad_part = grad_part * response
+            if need_mix:
+                grad_mix = grad_mix + torch.bmm(_interleaved(grad_part), _interleaved(x_part).mT).sum(0)
+            if need_x:
+                grad_x.append(torch.fft.irfft(_mix(mix.T, grad_part) * (n / count), n)[..., : ctx.n_times])
+        if need_taps:
+            impulse = torch.fft.irfft(grad_response.unflatten(0, (n_filters, -1)).sum(1), n)
             grad_taps = impulse.roll(n_taps - 1 - ctx.left, dims=-1)[:, :n_taps].flip(-1)
-        if ctx.needs_input_grad[0] or ctx.needs_input_grad[2]:
-            grad_mixed = grad_spectrum * (response.conj() * weight)
-            if ctx.needs_input_grad[2]:
-                grad_mix = torch.matmul(_interleaved(grad_mixed), _interleaved(x_spectrum).mT).sum(0)
-            if ctx.needs_input_grad[0]:
-                grad_x = torch.fft.irfft(_mix(mix.T, grad_mixed) / weight, n)[..., : ctx.n_times]
-        return grad_x, grad_taps, grad_mix, None, None
+        return (
+            torch.cat(grad_x) if need_x else None,
+            grad_taps if need_taps else None,
+            grad_mix if need_mix else None,
+            None,
+            None,
+        )
+
+
+CACHE = 2 * 2**20  # bytes of mixed spectra at a time, on a CPU
+
+
+def _in_cache(x_spectrum, mix):
+    """Slices of trials whose mixed spectra stay in the cache; on other devices all trials at once."""
+    batch, _, n_freqs = x_spectrum.shape
+    step = batch
+    if x_spectrum.device.type == "cpu":
+        step = max(1, CACHE // (len(mix) * n_freqs * x_spectrum.element_size()))
+    return [slice(start, start + step) for start in range(0, batch, step)]
 
 
 def _interleaved(spectra):
@@ -157,8 +183,9 @@ def _interleaved(spectra):
 
 
 def _mix(mix, spectra):
-    """One real matrix product over interleaved real and imaginary parts."""
-    return torch.view_as_complex((mix @ _interleaved(spectra)).unflatten(-1, (-1, 2)))
+    """One real matrix product a trial, over interleaved real and imaginary parts."""
+    mixed = torch.bmm(mix.expand(len(spectra), -1, -1), _interleaved(spectra))
+    return torch.view_as_complex(mixed.unflatten(-1, (-1, 2)))
 
 
 def filter_and_mix(x, taps, mix, left, right):
@@ -267,14 +294,15 @@ class _BatchNorm(torch.autograd.Function):
         count = y.shape[0] * y.shape[2]
         mean = y.sum(2).sum(0) / count
         centred = y - mean[:, None]
-        variance = centred.square().sum(2).sum(0) / count
+        variance = torch.linalg.vector_norm(centred, dim=2).square().sum(0) / count
         gain = scale * (variance + eps).rsqrt()
-        return torch.addcmul(bias[:, None], centred, gain[:, None]), mean, variance, centred
+        return (centred * gain[:, None]).add_(bias[:, None]), mean, variance, centred
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         _, scale, _, ctx.eps = inputs
         _, mean, variance, centred = output
+        ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(mean, variance, centred)
         ctx.save_for_backward(scale, variance, centred)
 
@@ -287,8 +315,11 @@ class _BatchNorm(torch.autograd.Function):
         gain = scale * precision.sqrt()
         total = grad.sum(2).sum(0)
         along = (grad * centred).sum(2).sum(0)
-        grad_y = torch.addcmul((-gain * total / count)[:, None], grad, gain[:, None])
-        grad_y.addcmul_(centred, (-gain * precision * along / count)[:, None])
+        # The gradient less its mean and its projection on the normalised rows.
+        grad_y = centred * (precision * along / -count)[:, None]
+        grad_y += grad
+        grad_y -= (total / count)[:, None]
+        grad_y *= gain[:, None]
         return grad_y, along * precision.sqrt(), total, None
 
 
@@ -303,8 +334,8 @@ def _track(norm, mean, variance, count):
     with torch.no_grad():
         norm.num_batches_tracked.add_(1)
         rate = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), rate)
-        norm.running_var.lerp_((variance * (count / (count - 1))).to(norm.running_var.dtype), rate)
+        norm.running_mean.lerp_(mean.to(norm.running_mean), rate)
+        norm.running_var.lerp_((variance * (count / max(count - 1, 1))).to(norm.running_var), rate)
 
 
 def _scale_and_bias(norm, like):
@@ -328,13 +359,11 @@ def batch_norm(y, norm):
     -------
     torch.Tensor, shape (batch, n_rows, n_times)
     """
-    scale, bias = _scale_and_bias(norm, y)
-    if _uses_batch_statistics(norm):
-        normalised, mean, variance, _ = _BatchNorm.apply(y, scale, bias, norm.eps)
-        _track(norm, mean, variance, y.shape[0] * y.shape[2])
-        return normalised
-    gain = scale * (norm.running_var + norm.eps).rsqrt()
-    return torch.addcmul((bias - norm.running_mean * gain)[:, None], y, gain[:, None])
+    if not _uses_batch_statistics(norm):
+        return F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    normalised, mean, variance, _ = _BatchNorm.apply(y, *_scale_and_bias(norm, y), norm.eps)
+    _track(norm, mean, variance, y.shape[0] * y.shape[2])
+    return normalised
 
 
 def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right):
@@ -397,3 +426,21 @@ def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right)
     gain = scale * (spatial_norm.running_var + spatial_norm.eps).rsqrt()
     y = filter_and_mix(x, taps, mix * gain[:, None], left, right)
     return y + (bias + (shift - spatial_norm.running_mean) * gain)[:, None]
+
+
+def in_place(activation):
+    """Make an activation from its class, one that overwrites its input where the class can do that.
+
+    Parameters
+    ----------
+    activation : type of torch.nn.Module or None
+        None is no activation.
+
+    Returns
+    -------
+    torch.nn.Module
+    """
+    module = torch.nn.Identity() if activation is None else activation()
+    if hasattr(module, "inplace"):
+        module.inplace = True
+    return module
