@@ -43,7 +43,7 @@ class _FilterAndMix(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, weight, response, n_times):
+    def forward(x, weight, bias, response, n_times):
         n_filters, n_bands, n_chans = weight.shape
         mixing = weight.transpose(0, 1).reshape(n_bands, -1).to(response.dtype)
         mixing = (response.T @ mixing).unflatten(1, (n_filters, n_chans))  # (n_freqs, n_filters, n_chans)
@@ -51,12 +51,13 @@ class _FilterAndMix(torch.autograd.Function):
         # fast as a permutation of three axes
         x = _pack(x.transpose(0, 1), response)
         mixed = _unpack(torch.bmm(mixing, x), response)  # (n_filters, batch, n_freqs)
+        mixed[..., 0] += _n_fft(response) * bias[:, None]  # a constant in time is one frequency
         y = torch.fft.irfft(mixed, _n_fft(response))[..., :n_times]
         return y, mixing, x
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, weight, response, _ = inputs
+        _, weight, _, response, _ = inputs
         _, mixing, x = output
         ctx.mark_non_differentiable(mixing, x)
         ctx.set_materialize_grads(False)
@@ -72,15 +73,17 @@ class _FilterAndMix(torch.autograd.Function):
         # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
         count = torch.full_like(response[0].real, 2 / n_fft)
         count[0] = count[-1] = 1 / n_fft
+        grad_x = grad_weight = grad_bias = None
+        if ctx.needs_input_grad[2]:
+            grad_bias = grad.sum((1, 2))
         grad = _pack(torch.fft.rfft(grad, n_fft), response)  # (n_freqs, n_filters, batch)
-        grad_x = grad_weight = None
         if ctx.needs_input_grad[1]:
             grad_mixing = torch.bmm(grad, x.mH).flatten(1)  # (n_freqs, n_filters * n_chans)
             grad_weight = ((response.conj() * count) @ grad_mixing).real
             grad_weight = grad_weight.unflatten(1, (n_filters, n_chans)).transpose(0, 1)
         if ctx.needs_input_grad[0]:
             grad_x = _unpack(torch.bmm(mixing.mH, grad), response).transpose(0, 1) * count
-        return grad_x, grad_weight, None, None
+        return grad_x, grad_weight, grad_bias, None, None
 
 
 def _n_fft(response):
@@ -102,6 +105,30 @@ def _unpack(packed, response):
     if not response.is_complex():
         packed = torch.view_as_complex(packed.unflatten(1, (-1, 2)))
     return packed.T.contiguous().unflatten(0, (rows, -1))
+
+
+class _Variance(torch.autograd.Function):
+    """Unbiased variance along the last axis, 20 times as fast as Tensor.var; its gradient is one product."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        deviation = x - x.mean(-1, keepdim=True)
+        return deviation.square().sum(-1) / (x.shape[-1] - 1), deviation
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, deviation = output
+        ctx.mark_non_differentiable(deviation)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(deviation)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, _):
+        (deviation,) = ctx.saved_tensors
+        return deviation * (grad * (2 / (deviation.shape[-1] - 1))).unsqueeze(-1)
 
 
 class FBLightConvNet(EEGModule):
@@ -360,8 +387,8 @@ class FBLightConvNet(EEGModule):
         conv, norm, activation = self.spatial_conv
         weight, bias = conv.weight.squeeze(-1), conv.bias  # (n_filters, n_bands, n_chans)
         if norm.training:
-            # Batch normalisation takes the bias out again: its gradient is 0, here without rounding.
-            x = self._mix(x, weight, bias.detach() + 0 * bias)
+            # batch normalisation takes the bias out again; only its running mean is to know of it
+            x = self._mix(x, weight, bias.detach())
             x = norm(x.unsqueeze(0)).squeeze(0)
         else:  # batch normalisation is linear and known beforehand: part of the weights
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
@@ -369,20 +396,21 @@ class FBLightConvNet(EEGModule):
         x = activation(x)
         # (n_filters, batch, n_times) -> (n_filters, batch, n_windows, window)
         windows = x[..., : self.n_windows * self._window].unflatten(-1, (self.n_windows, self._window))
-        deviation = windows - windows.mean(-1, keepdim=True)  # 20 times as fast as Tensor.var
-        variance = deviation.square().sum(-1) / (self._window - 1)
-        return self.attn_conv(variance.clamp(1e-6, 1e6).log().transpose(0, 1))
+        variance, _ = _Variance.apply(windows)
+        features = self.attn_conv(variance.clamp(1e-6, 1e6).log().transpose(0, 1))
+        # the bias that cancelled has gradient 0, not a missing one
+        return features + 0 * bias if norm.training else features
 
     def _mix(self, x, weight, bias):
         """Band-pass and mix channels: -> (n_filters, batch, n_times), the order that FFTs leave."""
-        bias = bias[:, None, None]
         with torch.autocast(x.device.type, enabled=False):  # no transforms in half precision
-            if not x.is_complex():  # filtered before: (batch, n_bands, n_chans, n_times)
-                weight = weight.flatten(1).to(x.dtype).expand(len(x), -1, -1)
-                return torch.bmm(weight, x.flatten(1, 2)).transpose(0, 1) + bias
-            response = self._bank.response(self.n_times, x)  # (n_bands, n_freqs)
-            y, *_ = _FilterAndMix.apply(x, weight.to(response.real.dtype), response, self.n_times)
-            return y + bias
+            if x.is_complex():  # spectra
+                response = self._bank.response(self.n_times, x)  # (n_bands, n_freqs)
+                dtype = response.real.dtype
+                return _FilterAndMix.apply(x, weight.to(dtype), bias.to(dtype), response, self.n_times)[0]
+            # filtered before: (batch, n_bands, n_chans, n_times)
+            weight = weight.flatten(1).to(x.dtype).expand(len(x), -1, -1)
+            return torch.bmm(weight, x.flatten(1, 2)).transpose(0, 1) + bias.to(x.dtype)[:, None, None]
 
     def forward_head(self, features):
         """Classify features: (batch, n_filters_spat) -> logits (batch, n_outputs)."""
