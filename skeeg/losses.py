@@ -116,7 +116,8 @@ class DualPrototypeLoss(nn.Module):
         separation = F.cross_entropy(
             logits, target, weight=self.weight, label_smoothing=self.label_smoothing, reduction="none"
         )
-        compactness = F.smooth_l1_loss(features, prototypes[target], reduction="none").sum(1)
+        # F.embedding: the gradient of plain indexing depends on the number of threads
+        compactness = F.smooth_l1_loss(features, F.embedding(target, prototypes), reduction="none").sum(1)
         weight = torch.ones_like(compactness) if self.weight is None else self.weight[target]
         return separation, compactness * weight, weight
 

@@ -24,7 +24,7 @@ class _SegmentMoments(torch.autograd.Function):
             segments = group[..., : count * length].unflatten(-1, (count, length))
             mean = segments.mean(-1)
             means.append(mean)
-            squares.append((segments - mean.unsqueeze(-1)).square_().sum(-1))
+            squares.append((segments - mean.unsqueeze(-1)).square().sum(-1))
         return (*means, *squares)
 
     @staticmethod
@@ -43,7 +43,7 @@ class _SegmentMoments(torch.autograd.Function):
             segments = group[..., : count * length].unflatten(-1, (count, length))
             # of the mean, grad / length; of the squared deviations, 2 grad (x - mean)
             grad = segments - means[i].unsqueeze(-1)
-            grad = grad.mul_(2 * grads[n_groups + i].unsqueeze(-1)).add_((grads[i] / length).unsqueeze(-1))
+            grad = grad * (2 * grads[n_groups + i].unsqueeze(-1)) + (grads[i] / length).unsqueeze(-1)
             grad = grad.flatten(-2)
             rest = x.shape[-1] - count * length
             grad_x.append(F.pad(grad, (0, rest)) if rest else grad)

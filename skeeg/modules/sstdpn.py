@@ -220,11 +220,19 @@ class _Encoder(nn.Module):
         return context.clamp(min=0).mT.flatten(1)
 
 
+def _product(x, matrix):
+    """(batch, m, k) by (k, n): as one product a trial, whose gradient is summed in the order of the trials.
+
+    The gradient of a single product of all trials is a sum over them that PyTorch splits by threads.
+    """
+    return torch.bmm(x, matrix.expand(len(x), -1, -1))
+
+
 def _energy(spectra, responses, n):
     """Energy of the full convolution of each channel with each filter, by Parseval: (batch, C, F)."""
     power = spectra.real.square() + spectra.imag.square()
     gain = responses.real.square() + responses.imag.square()
-    return power @ (gain * _bin_weights(n, responses)).mT
+    return _product(power, (gain * _bin_weights(n, responses)).mT)
 
 
 def _energy_outside(x, taps, covered):
@@ -246,7 +254,7 @@ def _energy_outside(x, taps, covered):
 
 def _sum_of_squares(x, matrices):
     """Energy of vectors (batch, C, n) through matrices (F, m, n): (batch, C, F)."""
-    return (x @ matrices.flatten(0, 1).mT).unflatten(-1, matrices.shape[:2]).square().sum(-1)
+    return _product(x, matrices.flatten(0, 1).mT).unflatten(-1, matrices.shape[:2]).square().sum(-1)
 
 
 def _window_sums(x, taps, window, n_windows):
@@ -263,7 +271,7 @@ def _window_sums(x, taps, window, n_windows):
     if n_taps > 1:
         steps = padded.unfold(-1, n_taps - 1, window)[..., : n_windows + 1, :].diff(dim=-2)
         first = torch.cat([first, steps], -1).cumsum(-1)
-    return first @ taps.mT
+    return _product(first.flatten(1, 2), taps.mT).unflatten(1, first.shape[1:3])
 
 
 class SSTDPN(EEGModule):
@@ -315,7 +323,7 @@ class SSTDPN(EEGModule):
     spt_attn_mode : {"var", "l2", "l1"}, default="var"
         Embedding of a filtered channel z: :math:`\alpha \sqrt{v + \epsilon}` with v its variance within
         windows, averaged over the windows (samples beyond the last whole window do not count);
-        :math:`\sqrt{\sum_t z_t^2 + \epsilon}`; or :math:`\sum_t |z_t|`. :math:`\alpha` is used by "var" alone.
+        :math:`\sqrt{\sum_t z_t^2 + \epsilon}`; or :math:`\sum_t |z_t|`. Only "var" uses :math:`\alpha`.
     activation : type of torch.nn.Module, default=torch.nn.ELU
         Activation after the fusion, called without arguments.
 
@@ -343,9 +351,10 @@ class SSTDPN(EEGModule):
     of braindecode 1.8.1, and weights travel both ways. The differences:
 
     - The authors initialise the compactness prototypes with standard deviation 1.
-    - As in the authors' code, a forward pass in training mode first projects the separation prototypes onto
-      the ball of radius ``proto_sep_maxnorm``, one a class, so that training is projected gradient descent. In
-      evaluation mode the projection is part of the function, and the parameter is left alone.
+    - The authors' forward pass always projects the separation prototype of each class, in place, onto the
+      ball of radius ``proto_sep_maxnorm``. Here only one in training mode does, which makes training
+      projected gradient descent; in evaluation mode the projection is part of the function, and the
+      parameter is left alone.
     - With ``return_features`` the result is a dict.
 
     The filtered channels are never formed in time. With X the spectra of the electrodes and H those of the
