@@ -342,7 +342,6 @@ def _stack(X):
     try:
         return np.asarray(X)
     except ValueError as error:
-        shapes = sorted({np.shape(trial) for trial in X})
         raise ValueError(
-            f"X is a list of trials of unequal shapes {shapes[:5]}: crop or pad them to one length"
+            f"X is a list of trials of unequal shapes ({error}): crop or pad them to one length"
         ) from error

@@ -8,7 +8,6 @@ import inspect
 import io
 import sys
 import warnings
-import zlib
 from numbers import Integral, Real
 
 import numpy as np
@@ -684,7 +683,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             valid = None if valid is None else valid[kept[valid]]
             copies, weights = _copies_and_weights(weights)
             train = np.repeat(train, copies[train])
-            train = train[np.lexsort((codes[train], _digests(data)[train]))]
+            train = train[np.lexsort((codes[train], _order_keys(data)[train]))]
             weights = weights * self._class_weights(codes[train])[codes]
             weights /= weights[train].mean()
             everything = TrialDataset(
@@ -784,12 +783,11 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                 iterator_valid = None if valid is None else self.get_iterator(dataset_valid)
                 name = "constant" if continuing else self.lr_schedule
                 schedule = self._make_schedule(name, n_epochs, len(iterator))
-                for epoch in range(n_epochs):
+                for _ in range(n_epochs):
                     self._run_epoch((iterator, iterator_valid), datasets, schedule, best, bar)
-                    if self.patience and valid is not None and epoch - best.epoch >= self.patience:
+                    if self.patience and valid is not None and best.patience >= self.patience:
                         break
-                if valid is not None:
-                    best.restore()
+                epoch = len(self.history) if valid is None else best.restore()
                 if self.refit_epochs and valid is not None and not continuing:
                     dataset_train = self._subset(trials, np.concatenate([train, valid]))
                     datasets = {"dataset_train": dataset_train, "dataset_valid": None}
@@ -797,17 +795,17 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                     schedule = schedule if isinstance(schedule, ReduceLROnPlateau) else None
                     for _ in range(self.refit_epochs):
                         self._run_epoch((iterator, None), datasets, schedule, best, bar)
+                    epoch = len(self.history)
         except KeyboardInterrupt:
-            best.restore()
             if _inside_search():
                 raise
+            epoch = len(self.history) if valid is None else best.restore()
             warnings.warn(
-                f"training stopped after {len(self.history)} epochs; the weights of epoch "
-                f"{best.history_epoch} are kept",
+                f"training stopped after {len(self.history)} epochs; the weights of epoch {epoch} are kept",
                 UserWarning,
                 stacklevel=2,
             )
-        self.best_epoch_ = best.history_epoch
+        self.best_epoch_ = epoch
         self.notify("on_train_end", X=trials.X, y=trials.y)
         return self
 
@@ -820,10 +818,10 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         self.module_.eval()
         if not np.isfinite(loss):
             self.history.pop()
-            best.restore()
+            self.best_epoch_ = best.restore()
             raise FloatingPointError(
                 f"training diverged: the loss of epoch {len(self.history) + 1} is {loss}; the weights of "
-                f"epoch {best.history_epoch} are kept. Lower lr={self.lr} or standardise the data"
+                f"epoch {self.best_epoch_} are kept. Lower lr={self.lr} or standardise the data"
             )
         self.history.record("train_loss", loss)
         self.history.record("lr", lr)
@@ -1082,38 +1080,42 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
 
 class _Best:
-    """The best weights so far, with the state of loss and optimiser."""
+    """The weights worth keeping: those that validate best, or else the last known to be sound."""
 
     def __init__(self, net):
         self.net = net
-        self.epoch = -1
-        self.score = -np.inf
-        self.watched = 0
-        self._save()
+        self.score, self.watched, self.best_at = -np.inf, 0, -1
+        self.kept = self.latest = self._snapshot()
 
-    def _save(self):
-        net = self.net
-        self.history_epoch = len(net.history)
-        self.state = [
-            (part, copy.deepcopy(part.state_dict())) for part in (net.module_, net.criterion_, net.optimizer_)
-        ]
+    def _snapshot(self):
+        parts = self.net.module_, self.net.criterion_, self.net.optimizer_
+        return len(self.net.history), [(part, copy.deepcopy(part.state_dict())) for part in parts]
 
     def update(self, scores):
-        """Take the present weights where they validate better, or where nothing validates."""
-        monitor = self.net.monitor
+        """See the scores of an epoch of finite loss."""
         if "valid_loss" not in scores:
-            self._save()
+            # the weights that the epoch began with are sound; those it left are not tried yet
+            self.kept, self.latest = self.latest, self._snapshot()
             return
+        monitor = self.net.monitor
         name = monitor if isinstance(monitor, str) else "score"
         score = -scores["valid_loss"] if monitor == "loss" else scores[f"valid_{name}"]
         if score > self.score:
-            self.score, self.epoch = score, self.watched
-            self._save()
+            self.score, self.best_at = score, self.watched
+            self.kept = self._snapshot()
         self.watched += 1
 
+    @property
+    def patience(self):
+        """Epochs without a better score."""
+        return self.watched - 1 - self.best_at
+
     def restore(self):
-        for part, state in self.state:
+        """Put the kept weights back; give their epoch, from 1."""
+        epoch, states = self.kept
+        for part, state in states:
             part.load_state_dict(state)
+        return epoch
 
 
 def _as_tensor(data):
@@ -1130,8 +1132,10 @@ def _filled(batch, multiple=8):
     return torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])])
 
 
-def _digests(data):
-    return np.array([zlib.crc32(trial) for trial in data])
+def _order_keys(data):
+    """Give each trial a number of its own, by which an order does not depend on the order given."""
+    flat = data.reshape(len(data), -1)
+    return flat @ np.random.default_rng(0).standard_normal(flat.shape[1], dtype=np.float32)
 
 
 def _copies_and_weights(weights):

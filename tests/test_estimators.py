@@ -1,0 +1,107 @@
+"""The generic suites, over every estimator: scikit-learn's own and skeeg's."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+import torch
+from adapter import tabular
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import skeeg
+from skeeg import (
+    AttentionBaseNetClassifier,
+    EEGClassifier,
+    FBLightConvNetClassifier,
+    SincShallowNetClassifier,
+    SSTDPNClassifier,
+)
+from skeeg.testing import check_eeg_estimator, eeg_checks
+
+
+class LinearNet(torch.nn.Module):
+    def __init__(self, n_chans, n_outputs, n_times):
+        super().__init__()
+        self.head = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(n_chans * n_times, n_outputs))
+
+    def forward(self, x):
+        return self.head(x)
+
+
+class LinearClassifier(EEGClassifier):
+    """A network of one's own, as the docstring of EEGClassifier says to bring it."""
+
+    module = LinearNet
+
+    def __init__(self, *, lr=0.3, max_epochs=60, **training):
+        super().__init__(lr=lr, max_epochs=max_epochs, **training)
+
+
+def quick(cls, **params):
+    needs = {"sfreq": 100.0} if cls in (SincShallowNetClassifier, FBLightConvNetClassifier) else {}
+    return cls(verbose=0, random_state=0, **needs, **params)
+
+
+ESTIMATORS = [
+    SSTDPNClassifier,
+    AttentionBaseNetClassifier,
+    SincShallowNetClassifier,
+    FBLightConvNetClassifier,
+    LinearClassifier,
+]
+
+
+@parametrize_with_checks(
+    [quick(tabular(cls), lr=0.01, max_epochs=20) for cls in ESTIMATORS[:-1]]
+    + [quick(tabular(LinearClassifier))]
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("check", eeg_checks.values(), ids=eeg_checks.keys())
+@pytest.mark.parametrize("cls", ESTIMATORS, ids=lambda cls: cls.__name__)
+def test_eeg_checks(cls, check):
+    check(quick(cls, max_epochs=2))
+
+
+def test_check_eeg_estimator_names_what_failed():
+    class Forgetful(LinearClassifier):
+        def predict_proba(self, X):
+            return super().predict_proba(X)[::-1]
+
+        def get_params(self, deep=True):
+            return super().get_params(deep)
+
+    with pytest.raises(AssertionError, match=r"checks failed:\n(.|\n)*labels"):
+        check_eeg_estimator(quick(Forgetful, max_epochs=1))
+
+
+def test_signature_lists_every_parameter():
+    parameters = inspect.signature(SSTDPNClassifier).parameters
+    assert {"spt_attn_mode", "compactness_weight", "max_epochs", "random_state"} <= set(parameters)
+    assert sorted(parameters) == sorted(SSTDPNClassifier().get_params())
+
+
+def test_parameters_have_the_same_order_whatever_the_hash_seed():
+    code = "from skeeg import SSTDPNClassifier as C; c = C(optimizer__eps=1e-7); print(c.get_params(), c)"
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(runs) == 1
+
+
+def test_every_public_estimator_is_checked():
+    public = {
+        cls
+        for name in skeeg.__all__
+        if inspect.isclass(cls := getattr(skeeg, name)) and issubclass(cls, EEGClassifier)
+    }
+    assert public - {EEGClassifier} == set(ESTIMATORS[:-1])
