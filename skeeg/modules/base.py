@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import math
+from pathlib import Path
+
+import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import nn
+
+from skeeg._files import fetch, upload, write_atomically
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+
+#: Names under which networks keep their classifier; all else is the encoder.
+HEAD = ("final_layer", "proto_sep", "proto_cpt")
 
 
 class EEGModule(nn.Module):
@@ -12,7 +28,8 @@ class EEGModule(nn.Module):
     A network is two functions: ``forward_features`` (an encoder) and ``forward_head`` (a classifier
     on top of the encoder's features). Subclasses write those two and ``reset_head``; they store every
     ``__init__`` argument unchanged under its own name, as scikit-learn estimators do, so that the
-    configuration of a network can be read back.
+    configuration of a network can be read back. ``str(network)`` is a table of its layers, which they list
+    in ``_layers``.
 
     Parameters
     ----------
@@ -104,3 +121,301 @@ class EEGModule(nn.Module):
         features = self.forward_features(x)
         logits = self.forward_head(features)
         return {"features": features, "logits": logits} if return_features else logits
+
+    def _layers(self):
+        """List the layers of the plain formulation: (name, output shape without batch, multiply-accumulates).
+
+        A name is the prefix of the names of the parameters that the layer holds.
+        """
+        return [(name, None, None) for name, _ in self.named_children()]
+
+    def __str__(self):
+        def number(n):
+            return "" if n is None else f"{n:,}"
+
+        layers = self._layers()
+        rows = [("layer", "output shape", "parameters", "multiply-accumulates")]
+        for name, shape, macs in layers:
+            held = [p.numel() for key, p in self.named_parameters() if f"{key}.".startswith(f"{name}.")]
+            rows.append((name, "" if shape is None else str(shape), number(sum(held)), number(macs)))
+        total = sum(macs or 0 for _, _, macs in layers)
+        rows.append(("total", "", number(sum(p.numel() for p in self.parameters())), number(total or None)))
+        name, shape, parameters, macs = (max(map(len, column)) for column in zip(*rows, strict=True))
+        lines = [
+            f"{r[0]:{name}}  {r[1]:{shape}}  {r[2]:>{parameters}}  {r[3]:>{macs}}".rstrip() for r in rows
+        ]
+        rule = "-" * max(map(len, lines))
+        return "\n".join([type(self).__name__, rule, lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    # ----- shape, configuration -----------------------------------------------------------------------
+
+    @property
+    def input_shape(self):
+        """Shape of a batch of one trial, (1, n_chans, n_times)."""
+        return (1, self.n_chans, self.n_times)
+
+    def get_output_shape(self):
+        """Get the shape of the logits of one trial.
+
+        Returns
+        -------
+        tuple of int
+            (1, n_outputs).
+        """
+        return (1, self.n_outputs)
+
+    def get_config(self):
+        """Get every argument of ``__init__``, as JSON can hold it.
+
+        Returns
+        -------
+        dict
+            Arguments by name. Activations are named ("torch.nn.ELU"), arrays are lists, NaN (the position of
+            a channel without one) is None.
+
+        Raises
+        ------
+        ValueError
+            When an argument has no such form, such as an activation that is not part of torch.nn.
+
+        Examples
+        --------
+        >>> from skeeg.modules import SSTDPN
+        >>> config = SSTDPN(n_chans=22, n_outputs=4, n_times=1000).get_config()
+        >>> config["n_chans"], config["activation"]
+        (22, 'torch.nn.ELU')
+        """
+        names = inspect.signature(type(self)).parameters
+        return {name: _plain(getattr(self, name), name) for name in names}
+
+    @classmethod
+    def from_config(cls, config):
+        """Make a network, with new weights, from what ``get_config`` gave.
+
+        Parameters
+        ----------
+        config : dict
+            Arguments of ``__init__``; those left out take their defaults.
+
+        Returns
+        -------
+        EEGModule
+            A network of this class.
+
+        Raises
+        ------
+        ValueError
+            When the configuration names an argument that this class does not have, or an activation that is
+            not part of torch.nn.
+        """
+        unknown = sorted(set(config) - set(inspect.signature(cls).parameters))
+        if unknown:
+            raise ValueError(f"{cls.__name__} has no argument {', '.join(unknown)}")
+        arguments = dict(config)
+        if isinstance(arguments.get("activation"), str):
+            arguments["activation"] = _activation(arguments["activation"])
+        if arguments.get("chs_info") is not None:
+            arguments["chs_info"] = [
+                entry | {"loc": np.array(entry["loc"], dtype=float)}
+                if entry.get("loc") is not None
+                else entry
+                for entry in arguments["chs_info"]
+            ]
+        return cls(**arguments)
+
+    # ----- files, the Hub -----------------------------------------------------------------------------
+
+    def save_pretrained(self, directory):
+        """Write weights and configuration, ``model.safetensors`` and ``config.json``.
+
+        Parameters
+        ----------
+        directory : str or os.PathLike
+            Where to; made when it does not exist.
+
+        Raises
+        ------
+        ValueError
+            As ``get_config``; nothing is written then.
+        """
+        files = self._files()
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            write_atomically(Path(directory, name), data)
+
+    def push_to_hub(self, repo_id, *, private=None, token=None, commit_message="Upload network"):
+        """Put weights and configuration into a repository of the Hugging Face Hub.
+
+        Parameters
+        ----------
+        repo_id : str
+            Name of the repository, "user/name"; made when it does not exist.
+        private : bool, optional
+            Whether a new repository is private; the Hub's default when not given.
+        token : str, optional
+            Access token; the one of ``hf auth login`` when not given.
+        commit_message : str, default="Upload network"
+            What the commit says.
+
+        Returns
+        -------
+        str
+            Address of the commit.
+
+        Raises
+        ------
+        ImportError
+            When huggingface_hub is missing.
+        """
+        return upload(repo_id, self._files(), private=private, token=token, commit_message=commit_message)
+
+    def _files(self):
+        from skeeg import __version__
+
+        config = {"architecture": type(self).__name__, "skeeg_version": __version__, **self.get_config()}
+        weights = {name: tensor.cpu().contiguous() for name, tensor in self.state_dict().items()}
+        return {
+            CONFIG_FILE: (json.dumps(config, indent=2, allow_nan=False) + "\n").encode(),
+            WEIGHTS_FILE: save_tensors(weights, {"format": "pt"}),
+        }
+
+    @classmethod
+    def from_pretrained(cls, source, n_outputs=None, *, revision=None, token=None, cache_dir=None):
+        """Load a network that ``save_pretrained`` or ``push_to_hub`` wrote.
+
+        Parameters
+        ----------
+        source : str or os.PathLike
+            A directory, or the name of a repository on the Hugging Face Hub, "user/name".
+        n_outputs : int, optional
+            Number of classes. Where it differs from the saved network's, the head is made anew.
+        revision, token, cache_dir : str, optional
+            For the Hub, see ``huggingface_hub.hf_hub_download``.
+
+        Returns
+        -------
+        EEGModule
+            A network of this class, in eval mode.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such directory, file or repository name.
+        ImportError
+            When a repository is named and huggingface_hub is missing.
+        ValueError
+            When the files are broken, of another architecture, or do not fit each other.
+
+        Notes
+        -----
+        Nothing in the files is executed. Directories that braindecode 1.8 wrote load where the arguments of
+        both classes have the same names.
+
+        Examples
+        --------
+        >>> import tempfile, torch
+        >>> from skeeg.modules import SSTDPN
+        >>> net = SSTDPN(n_chans=3, n_outputs=2, n_times=250).eval()
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     net.save_pretrained(directory)
+        ...     same = SSTDPN.from_pretrained(directory)
+        ...     other = SSTDPN.from_pretrained(directory, n_outputs=4)
+        >>> x = torch.randn(5, 3, 250)
+        >>> torch.equal(net(x), same(x)), other(x).shape
+        (True, torch.Size([5, 4]))
+        """
+        hub = {"revision": revision, "token": token, "cache_dir": cache_dir}
+        config_path, weights_path = (fetch(source, name, **hub) for name in (CONFIG_FILE, WEIGHTS_FILE))
+        try:
+            with open(config_path, encoding="utf-8") as file:
+                config = json.load(file)
+            architecture = config.pop("architecture", cls.__name__)
+            for name in ("skeeg_version", "braindecode_version"):
+                config.pop(name, None)
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ValueError(f"{config_path} is not a configuration in JSON: {error}") from error
+        if architecture != cls.__name__:
+            raise ValueError(
+                f"{source} holds a network {architecture}; load it with {architecture}.from_pretrained"
+            )
+        with open(weights_path, "rb") as file:
+            data = file.read()
+        try:
+            weights = load_tensors(data)
+            with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and replaced
+                net = cls.from_config(config)
+                kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+                if len(kinds) == 1:
+                    net.to(*kinds)
+                net.load_state_dict(weights)
+        except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError) as error:
+            raise ValueError(f"{source} does not hold a {cls.__name__} that can be used: {error}") from error
+        if n_outputs is not None and n_outputs != net.n_outputs:
+            net.reset_head(n_outputs)
+        return net.eval()
+
+    # ----- adapting ---------------------------------------------------------------------------------------
+
+    def reset_head(self, n_outputs):
+        """Replace the classifier by a new one for ``n_outputs`` classes."""
+        raise NotImplementedError("a network defines reset_head")
+
+    def freeze_encoder(self):
+        """Let training change the head alone.
+
+        The encoder's parameters need no gradient from here on, and it stays in eval mode: batch
+        normalisation keeps its statistics, dropout is off.
+
+        Returns
+        -------
+        EEGModule
+            Itself.
+        """
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.split(".")[0] in HEAD)
+        self._frozen = True
+        return self.train(self.training)
+
+    def train(self, mode=True):
+        """Switch to training mode; a frozen encoder stays in eval mode."""
+        super().train(mode)
+        if getattr(self, "_frozen", False):
+            for name, child in self.named_children():
+                if name not in HEAD:
+                    child.eval()
+        return self
+
+
+def _plain(value, where):
+    """An argument as JSON can hold it."""
+    if isinstance(value, type) and getattr(nn, value.__name__, None) is value:
+        return f"torch.nn.{value.__name__}"
+    if isinstance(value, dict):
+        return {str(key): _plain(entry, f"{where}[{key!r}]") for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry, where) for entry in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist(), where)
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    for kind in (int, float):  # also of subclasses, such as the named numbers of mne.Info
+        if isinstance(value, kind):
+            return kind(value)
+    raise ValueError(
+        f"{where}={value!r} cannot be written as JSON; give plain values, and activations from torch.nn"
+    )
+
+
+def _activation(name):
+    """The class that "torch.nn.ELU" names; nothing but activations and other layers of torch.nn."""
+    prefix, _, last = name.rpartition(".")
+    found = (
+        getattr(nn, last, None) if prefix == "torch.nn" or prefix.startswith("torch.nn.modules.") else None
+    )
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ValueError(
+            f"activation={name!r} is not the name of a class in torch.nn, such as 'torch.nn.ELU'"
+        )
+    return found
