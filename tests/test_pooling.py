@@ -1,0 +1,61 @@
+"""Multi-scale variance pooling against variances taken window by window."""
+
+import numpy as np
+import pytest
+import torch
+
+from skeeg.modules.pooling import MultiScaleVariancePool
+
+
+def variances(x, kernel_sizes):
+    """The definition: numpy's variance of every window."""
+    features = []
+    for group, k in zip(np.split(x, len(kernel_sizes), axis=1), kernel_sizes, strict=True):
+        starts = range(0, x.shape[-1] - k + 1, k // 2)
+        features.append(np.stack([group[..., i : i + k].var(-1) for i in starts], -1).reshape(len(x), -1))
+    return np.concatenate(features, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("kernel_sizes", "n_times"),
+    [([50, 100, 200], 1000), ([50, 100, 200], 1037), ([2], 2), ([3, 2], 9), ([25, 51], 130), ([7], 100)],
+)
+def test_equals_the_variance_of_every_window(kernel_sizes, n_times):
+    x = np.random.RandomState(0).standard_normal((3, 2 * len(kernel_sizes), n_times))
+    pool = MultiScaleVariancePool(kernel_sizes)
+    pooled = pool(torch.as_tensor(x))
+    np.testing.assert_allclose(pooled.numpy(), variances(x, kernel_sizes), rtol=1e-12)
+    assert pooled.shape[1] == 2 * sum(pool.n_windows(n_times))
+
+
+@pytest.mark.parametrize("kernel_sizes", [[4, 8], [5, 3], [6, 7]])
+def test_gradient(kernel_sizes):
+    x = torch.randn(2, 4, 21, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(MultiScaleVariancePool(kernel_sizes), (x,))
+
+
+@pytest.mark.parametrize("kernel_sizes", [[50, 100], [25, 51]])
+def test_offset_costs_no_digits_in_float32(kernel_sizes):
+    """E[x^2] - E[x]^2 in float32 would be wrong by the offset squared times 1e-7: here 10 000 %."""
+    offset = torch.randn(2, 4, 200) + 10_000.0
+    expected = variances(offset.double().numpy(), kernel_sizes)
+    np.testing.assert_allclose(MultiScaleVariancePool(kernel_sizes)(offset).numpy(), expected, rtol=1e-3)
+
+
+def test_non_contiguous_input():
+    x = torch.randn(3, 4, 260, dtype=torch.float64)
+    pool = MultiScaleVariancePool([20, 31])
+    sliced = x[..., ::2].transpose(0, 1).contiguous().transpose(0, 1)
+    torch.testing.assert_close(pool(sliced), pool(x[..., ::2].contiguous()), rtol=1e-14, atol=0)
+
+
+def test_vmap():
+    x = torch.randn(5, 3, 4, 60, dtype=torch.float64)
+    pool = MultiScaleVariancePool([20, 31])
+    torch.testing.assert_close(torch.func.vmap(pool)(x), torch.stack([pool(trial) for trial in x]))
+
+
+@pytest.mark.parametrize("kernel_sizes", [[], [1], [50, 0], [2.5]])
+def test_windows_without_a_variance_are_refused(kernel_sizes):
+    with pytest.raises(ValueError, match=r"kernel_sizes=.*at least 2"):
+        MultiScaleVariancePool(kernel_sizes)
