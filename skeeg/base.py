@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import copyreg
 import inspect
 import io
 import sys
@@ -1058,9 +1059,48 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             y = self._check_labels(None, len(trials.data), trials.labels)
         return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
 
+    # ----- saving, sharing --------------------------------------------------------------------------------
+
+    def save(self, path):
+        """Save to one file, for :func:`skeeg.load`; see :func:`skeeg.save`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file; replaced atomically where it exists.
+        """
+        from skeeg.persistence import save
+
+        save(self, path)
+
+    def push_to_hub(self, repo_id, **options):
+        """Share on the Hugging Face Hub, for :func:`skeeg.from_pretrained`; see :func:`skeeg.push_to_hub`.
+
+        Parameters
+        ----------
+        repo_id : str
+            Name of the repository, "user/name".
+        **options
+            ``data``, ``score``, ``private``, ``token``, ``commit_message``.
+
+        Returns
+        -------
+        str
+            Address of the commit.
+        """
+        from skeeg.persistence import push_to_hub
+
+        return push_to_hub(self, repo_id, **options)
+
     # ----- pickling ---------------------------------------------------------------------------------------
 
     def __getstate__(self):
+        # for skops, which keeps bytes but neither tensors nor modules; pickle goes through __reduce_ex__
+        from skeeg.persistence import to_bytes
+
+        return {"saved": to_bytes(self)}
+
+    def __reduce_ex__(self, protocol):
         state = BaseEstimator.__getstate__(self).copy()
         state.pop("_compiled", None)
         if self.initialized_ and self.device_.type != "cpu":
@@ -1069,9 +1109,14 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             buffer = io.BytesIO()
             torch.save({name: state.pop(name) for name in names}, buffer)
             state["_on_device"] = buffer.getvalue()
-        return state
+        return copyreg.__newobj__, (type(self),), state
 
     def __setstate__(self, state):
+        if "saved" in state:
+            from skeeg.persistence import from_bytes
+
+            vars(self).update(vars(from_bytes(state["saved"], [type(self)])))
+            return
         saved = state.pop("_on_device", None)
         if saved is not None:
             state["device_"] = _resolve_device("auto")
