@@ -54,10 +54,15 @@ class _ChannelAttentionBlock(nn.Module):
     def forward(self, x):
         depthwise, pointwise, norm, activation = self.conv
         x = _filter_rows(x, depthwise.weight[:, 0, 0])
-        x = activation(batch_norm(pointwise.weight[:, :, 0, 0] @ x, norm))
+        x = activation(batch_norm(_mix(x, pointwise), norm))
         if self.attention_block is not None:
             x = self.attention_block(x.unsqueeze(2)).squeeze(2)
         return self.dropout(self.pool(x))
+
+
+def _mix(x, conv):
+    """Apply a 1 x 1 convolution: (batch, rows, times) -> (batch, new rows, times), one product a trial."""
+    return torch.bmm(conv.weight[:, :, 0, 0].expand(len(x), -1, -1), x)
 
 
 def _filter_rows(x, taps):
@@ -315,7 +320,7 @@ class AttentionBaseNet(EEGModule):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
         x = self.input_block(x)  # (batch, n_temporal_filters * spatial_expansion, pooled times)
         conv, norm, activation = self.channel_expansion
-        x = activation(batch_norm(conv.weight[:, :, 0, 0] @ x, norm))  # (batch, ch_dim, pooled times)
+        x = activation(batch_norm(_mix(x, conv), norm))  # (batch, ch_dim, pooled times)
         x = self.channel_attention_block(x)  # (batch, ch_dim, times after the second pooling)
         return x.flatten(1)
 

@@ -77,4 +77,5 @@ class AveragePool(nn.Module):
 
     def forward(self, x):
         """Pool (batch, rows, n_times) -> (batch, rows, (n_times - length) // stride + 1)."""
-        return _AveragePool.apply(x, self.band, self.length, self.stride)
+        with torch.autocast(x.device.type, enabled=False):
+            return _AveragePool.apply(x, self.band.to(x.dtype), self.length, self.stride)

@@ -117,7 +117,7 @@ class _FilterAndMix(torch.autograd.Function):
         x_spectrum = spectrum(x, n)  # (batch, n_chans, n_freqs)
         response = fir_response(taps, n, left).repeat_interleave(len(mix) // len(taps), 0)
         y = []
-        for trials in _in_cache(x_spectrum, mix):
+        for trials in _in_cache(x_spectrum):
             mixed = _mix(mix, x_spectrum[trials])  # (trials, n_rows, n_freqs)
             y.append(torch.fft.irfft(mixed * response, n)[..., :n_out])
         return torch.cat(y), x_spectrum, response
@@ -143,7 +143,7 @@ class _FilterAndMix(torch.autograd.Function):
         response = response.conj() * (count / n)
         need_x, need_taps, need_mix, *_ = ctx.needs_input_grad
         grad_x, grad_response, grad_mix = [], 0, 0
-        for trials in _in_cache(x_spectrum, mix):
+        for trials in _in_cache(x_spectrum):
             x_part, grad_part = x_spectrum[trials], spectrum(grad[trials], n)
             if need_taps:
                 grad_response = grad_response + (grad_part * _mix(mix, x_part).conj()).sum(0)
@@ -165,16 +165,22 @@ class _FilterAndMix(torch.autograd.Function):
         )
 
 
-CACHE = 2 * 2**20  # bytes of mixed spectra at a time, on a CPU
+TRIALS_IN_CACHE = 8
 
 
-def _in_cache(x_spectrum, mix):
-    """Slices of trials whose mixed spectra stay in the cache; on other devices all trials at once."""
-    batch, _, n_freqs = x_spectrum.shape
-    step = batch
-    if x_spectrum.device.type == "cpu":
-        step = max(1, CACHE // (len(mix) * n_freqs * x_spectrum.element_size()))
-    return [slice(start, start + step) for start in range(0, batch, step)]
+def _in_cache(x_spectrum):
+    """Slices of a few trials, whose mixed spectra stay in the cache; on other devices all trials at once.
+
+    Threads share a product of spectra, and the last numbers of a thread's share are multiplied by other
+    instructions, with other rounding, than those before. Shares of eight trials, or of the single trials that
+    remain, end where the processor's vectors do, so that results are the same for one thread and for two.
+    """
+    batch = len(x_spectrum)
+    if x_spectrum.device.type != "cpu":
+        return [slice(None)]
+    whole = batch - batch % TRIALS_IN_CACHE
+    pieces = [slice(start, start + TRIALS_IN_CACHE) for start in range(0, whole, TRIALS_IN_CACHE)]
+    return pieces + [slice(start, start + 1) for start in range(whole, batch)]
 
 
 def _interleaved(spectra):
@@ -395,6 +401,11 @@ def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right)
     shift = offset * (sum of the row) to a mixed row. The second normalisation folds into the mixing matrix
     too where it uses running statistics.
     """
+    with torch.autocast(x.device.type, enabled=False):  # FFTs know no half precision
+        return _filter_norm_mix_norm(x.to(taps.dtype), taps, temporal_norm, mix, spatial_norm, left, right)
+
+
+def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right):
     depth = len(mix) // len(taps)
     if _uses_batch_statistics(temporal_norm):
         window_mean, covariance = window_moments(x, taps.shape[-1], left, right)
