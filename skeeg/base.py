@@ -7,6 +7,7 @@ import copy
 import copyreg
 import inspect
 import io
+import os
 import sys
 import warnings
 from numbers import Integral, Real
@@ -33,6 +34,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm.auto import tqdm
 
 from skeeg._epochs import as_trials
+from skeeg.adapt import find_pretrained, learn_channels, start_from
 from skeeg.augmentation import Augmentation
 from skeeg.iterators import TrialDataset, TrialIterator
 from skeeg.losses import DualPrototypeLoss
@@ -123,6 +125,17 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         searches; 2 shows it always.
     warm_start : bool, default=False
         Let ``fit`` go on from the present weights and optimiser state instead of starting afresh.
+    pretrained : str, os.PathLike, FrozenEstimator or None, default=None
+        Start from the weights of a fitted estimator of the same class and architecture parameters: a file
+        of :func:`skeeg.save`, a repository of :func:`skeeg.push_to_hub`, or the estimator itself in
+        ``sklearn.frozen.FrozenEstimator``, which keeps it fitted where scikit-learn clones. Channels are
+        matched by name; those that the pretrained network does not know are left out. Where the classes are
+        the same, the head is kept; else it is new.
+    freeze_encoder : bool, default=False
+        Train the head alone.
+    missing_channels : {"raise", "interpolate"}, default="raise"
+        What becomes of channels that the pretrained network wants and X does not have: an error, or
+        spherical splines over the other channels (MNE).
     **routed : dict
         skorch's routed names, such as ``optimizer__betas`` or ``callbacks__name__option``.
 
@@ -143,6 +156,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     history_ : DataFrame
         One row an epoch: ``epoch``, ``train_loss``, ``lr``, ``dur`` (seconds) and, with validation,
         ``valid_loss``, ``valid_accuracy`` and ``valid_<scorer>``.
+    channel_map_ : ndarray of float32, shape (n_network_chans, n_chans_), or None
+        With ``pretrained``, what the network's channels are made of; None where they are those of X.
     best_epoch_ : int
         Epoch (from 1) whose weights were kept.
 
@@ -236,6 +251,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         "compile": ["boolean"],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
+        "pretrained": [str, os.PathLike, BaseEstimator, None],
+        "freeze_encoder": ["boolean"],
+        "missing_channels": [StrOptions({"raise", "interpolate"})],
     }
 
     def __init__(
@@ -266,6 +284,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         compile=False,
         verbose=1,
         warm_start=False,
+        pretrained=None,
+        freeze_encoder=False,
+        missing_channels="raise",
         **routed,
     ):
         self.sfreq = sfreq
@@ -293,6 +314,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         self.compile = compile
         self.verbose = verbose
         self.warm_start = warm_start
+        self.pretrained = pretrained
+        self.freeze_encoder = freeze_encoder
+        self.missing_channels = missing_channels
         for name in routed:
             if not self._is_routed(name):
                 raise TypeError(
@@ -436,12 +460,13 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
     def initialize_module(self):
         """Make the network; its arguments are parameters of the estimator and what the data say."""
+        named = self.ch_names_ is not None and self.channel_map_ is None
         learned = {
-            "n_chans": self.n_chans_,
+            "n_chans": self.n_chans_ if self.channel_map_ is None else len(self.channel_map_),
             "n_outputs": len(self.classes_),
             "n_times": self.n_times_,
             "sfreq": self.sfreq_,
-            "chs_info": None if self.ch_names_ is None else [{"ch_name": name} for name in self.ch_names_],
+            "chs_info": [{"ch_name": name} for name in self.ch_names_] if named else None,
         }
         training = inspect.signature(EEGClassifier.__init__).parameters
         given = {k: v for k, v in BaseEstimator.get_params(self, deep=False).items() if k not in training}
@@ -449,6 +474,11 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         self.module_ = self.module(**{k: v for k, v in (given | learned).items() if k in accepted}).to(
             self.device_
         )
+        source = vars(self).pop("_source", None)
+        if source is not None:
+            start_from(self, source)
+        if self.freeze_encoder:
+            self.module_.freeze_encoder()
         return self
 
     def initialize_criterion(self):
@@ -722,6 +752,10 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         self.sfreq_ = self.sfreq if trials.sfreq is None else trials.sfreq
         self.ch_names_ = trials.ch_names
         self.device_ = _resolve_device(self.device)
+        self.channel_map_ = None
+        if self.pretrained is not None:
+            self._source = find_pretrained(self.pretrained, type(self))
+            self.channel_map_ = learn_channels(self, self._source)
 
     def _class_weights(self, codes):
         if isinstance(self.class_weight, dict):
@@ -874,6 +908,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
     def get_iterator(self, dataset, training=False):
         """Make the iterator over a :class:`skeeg.iterators.TrialDataset`."""
+        dataset = TrialDataset(self._map_channels(dataset.X), dataset.codes, dataset.weights, dataset.y)
         if hasattr(self.module_, "prepare") and self.augmentation is None:
             # what no training step changes, such as a fixed filter bank, is done once
             dataset = TrialDataset(self.module_.prepare(dataset.X), dataset.codes, dataset.weights, dataset.y)
@@ -885,6 +920,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         if make is TrialIterator:
             options.setdefault("device", self.device_)
         return make(dataset, **options)
+
+    def _map_channels(self, X):
+        return X if self.channel_map_ is None else torch.from_numpy(self.channel_map_) @ X
 
     @staticmethod
     def _subset(trials, index):
@@ -946,7 +984,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     def _forward(self, X, function="forward"):
         """Run the network over trials, a batch at a time; on the CPU, as one tensor."""
         check_is_fitted(self)
-        data = _as_tensor(self._check_shape(as_trials(X)))
+        data = self._map_channels(_as_tensor(self._check_shape(as_trials(X))))
         run = self._network if function == "forward" else getattr(self.module_, function, self._network)
         was_training = self.module_.training  # a scorer may ask while training
         if was_training:
