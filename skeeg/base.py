@@ -201,7 +201,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     >>> X = np.random.default_rng(0).standard_normal((40, 3, 64))
     >>> y = np.repeat(["rest", "move"], 20)
     >>> X[y == "rest", 0] *= 3
-    >>> BandPowerClassifier(n_filters=2, lr=0.05, random_state=0).fit(X, y).score(X, y)
+    >>> BandPowerClassifier(n_filters=4, lr=0.1, random_state=0).fit(X, y).score(X, y)
     1.0
     """
 
