@@ -184,6 +184,13 @@ def test_float32_with_many_trials():
     torch.testing.assert_close(gradient.double(), expected, rtol=0, atol=1e-4 * expected.abs().max().item())
 
 
+def test_a_trial_is_encoded_the_same_in_any_batch():
+    network = make().eval()
+    x = trials(network, n=70)
+    alone = torch.cat([network(trial.unsqueeze(0)) for trial in x])
+    torch.testing.assert_close(network(x), alone, rtol=1e-12, atol=1e-12)
+
+
 def test_gates():
     network = make()
     x = trials(network)

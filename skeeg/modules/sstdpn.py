@@ -15,7 +15,8 @@ from skeeg.modules.spectral import batch_norm, fft_length, fir_response, spectru
 from skeeg.modules.windows import fit_lengths
 
 ATTENTION_MODES = ("var", "l2", "l1")
-CACHED_BYTES = 4 * 2**20  # filtered spectra made at a time on a CPU: what its cache holds
+CACHED_BYTES = 4 * 2**20  # filtered spectra made at a time on a CPU, and
+CACHED_TRIALS = 32  # trials encoded at a time in evaluation: what its cache holds
 
 
 class _FilterAndMixTrials(torch.autograd.Function):
@@ -501,7 +502,10 @@ class SSTDPN(EEGModule):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}; this network takes (batch, {self.n_chans}, {self.n_times})"
             )
-        return self.encoder(x)
+        if self.training or x.device.type != "cpu":
+            return self.encoder(x)
+        # trials are independent of each other here: the activations of a few stay in the cache
+        return torch.cat([self.encoder(few) for few in x.split(CACHED_TRIALS)])
 
     def forward_head(self, features):
         """Products with the projected separation prototypes: (batch, n_features) -> (batch, n_outputs)."""
