@@ -45,8 +45,8 @@ def test_one_cycle_peaks_at_the_learning_rate():
     assert seen[-1] < 1e-5
 
 
-def test_one_cycle_with_one_step():
-    assert rates("one_cycle", 1, 1) == pytest.approx([0.1 / 25])
+def test_one_cycle_of_one_step_learns():
+    assert 0.05 < rates("one_cycle", 1, 1)[0] <= 0.1
 
 
 def test_plateau_waits_for_the_training_loss():
