@@ -24,16 +24,18 @@ from skeeg import AttentionBaseNetClassifier, Scaler
 from skeeg.datasets import make_motor_imagery
 from skeeg.modules.attention import ATTENTION_BLOCKS
 
-X, y, metadata = make_motor_imagery(n_subjects=5, n_trials=40, n_chans=11, difficulty=0.2, random_state=0)
+X, y, metadata = make_motor_imagery(n_subjects=5, n_trials=40, n_chans=5, difficulty=0.1, random_state=0)
 
 # %%
 # One parameter, twelve values: no attention, and the eleven blocks.
 parameter = "attentionbasenetclassifier__attention_mode"
+network = AttentionBaseNetClassifier(max_epochs=15, lr=0.01, batch_size=32, random_state=0)
 search = GridSearchCV(
-    make_pipeline(Scaler(), AttentionBaseNetClassifier(max_epochs=15, random_state=0)),
+    make_pipeline(Scaler(), network),
     {parameter: [None, *ATTENTION_BLOCKS]},
     cv=GroupKFold(n_splits=5),
     refit=False,
+    n_jobs=-1,
 )
 search.fit(X, y, groups=metadata["subject"])
 
@@ -47,12 +49,20 @@ half_width = t.ppf(0.975, scores.shape[1] - 1) * scores.std(axis=1, ddof=1) / np
 order = np.argsort(mean)
 
 figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")
-ax.plot(scores[order], np.arange(len(modes)), "o", color="0.7", ms=3)
-ax.errorbar(mean[order], np.arange(len(modes)), xerr=half_width[order], fmt="D", color="#0072B2", capsize=3)
-ax.axvline(50, color="#D55E00", ls="--", lw=1.2)
-ax.annotate("chance", (50, 0), xytext=(4, 0), textcoords="offset points", color="#D55E00", va="center")
-ax.set_yticks(np.arange(len(modes)), np.array(modes)[order])
-ax.set(xlabel="Accuracy on people held out (%)", ylabel="attention_mode", title="Mean and 95 % CI, 5 people")
+rows = np.arange(len(modes))
+dots = ax.plot(scores[order], rows, "o", color="0.7", ms=3, zorder=0)
+bars = ax.errorbar(mean[order], rows, xerr=half_width[order], fmt="D", color="#0072B2", capsize=3)
+chance = ax.axvline(50, color="#D55E00", ls="--", lw=1.2)
+ax.legend(
+    [dots[0], bars, chance],
+    ["one person", "mean, 95 % CI", "chance"],
+    loc="lower center",
+    bbox_to_anchor=(0.5, 1),
+    ncols=3,
+    frameon=False,
+)
+ax.set_yticks(rows, np.array(modes)[order])
+ax.set(xlabel="Accuracy on people held out (%)", ylabel="attention_mode")
 
 if len(sys.argv) > 1:
     figure.savefig(Path(sys.argv[1]) / "attention_modes.png", dpi=150)

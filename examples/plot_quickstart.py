@@ -41,7 +41,14 @@ pipeline.fit(X[~unseen], y[~unseen])
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 TrainingDisplay.from_estimator(pipeline, ax=left)
 ConfusionMatrixDisplay.from_estimator(
-    pipeline, X[unseen], y[unseen], normalize="true", cmap="Blues", colorbar=False, ax=right
+    pipeline,
+    X[unseen],
+    y[unseen],
+    normalize="true",
+    values_format=".0%",
+    cmap="Blues",
+    colorbar=False,
+    ax=right,
 )
 right.set_title("Person left out")
 

@@ -1,12 +1,9 @@
-"""The `skeeg` command.
-
-Heavy imports happen inside the functions that need them, so that ``skeeg --help`` and a mistyped argument
-answer at once.
-"""
+"""The `skeeg` command."""
 
 import argparse
 import re
 import sys
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -165,26 +162,36 @@ def _compare(arguments, error):
     max_epochs = arguments.epochs
     if max_epochs is None and arguments.data == ["simulated"]:
         max_epochs = SIMULATION_EPOCHS
-    try:
-        X, y, metadata = _load(arguments, error)
-        pipelines = make_pipelines(names, sfreq=X.sfreq, random_state=arguments.seed, max_epochs=max_epochs)
-        print(
-            f"{len(X)} trials of {metadata['subject'].nunique()} subjects: {X.shape[1]} channels, "
-            f"{X.shape[2]} samples at {X.sfreq:g} Hz"
-        )
-        result = compare(
-            pipelines,
-            X,
-            y,
-            metadata,
-            cv=arguments.cv,
-            n_splits=arguments.folds,
-            n_jobs=arguments.n_jobs,
-            out=arguments.out,
-            random_state=arguments.seed,
-        )
-    except (ValueError, FileNotFoundError) as wrong:  # data that are not there or cannot answer the question
-        error(str(wrong))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        try:
+            X, y, metadata = _load(arguments, error)
+            pipelines = make_pipelines(
+                names, sfreq=X.sfreq, random_state=arguments.seed, max_epochs=max_epochs
+            )
+            print(
+                f"{len(X)} trials of {metadata['subject'].nunique()} subjects: {X.shape[1]} channels, "
+                f"{X.shape[2]} samples at {X.sfreq:g} Hz"
+            )
+            result = compare(
+                pipelines,
+                X,
+                y,
+                metadata,
+                cv=arguments.cv,
+                n_splits=arguments.folds,
+                n_jobs=arguments.n_jobs,
+                out=arguments.out,
+                random_state=arguments.seed,
+            )
+        except (
+            ValueError,
+            FileNotFoundError,
+        ) as wrong:  # data that are missing or cannot answer the question
+            error(str(wrong))
+    for warning in caught:
+        if issubclass(warning.category, (UserWarning, RuntimeWarning)):
+            print(f"note: {warning.message}", file=sys.stderr)
     print(f"\n{result}")
     written = ["scores.csv", "predictions.csv", "differences.csv"]
     if not result.predictions.empty:

@@ -280,6 +280,7 @@ class _ProgressBar:
 
     def __exit__(self, *_):
         self.bar.set_description_str("", refresh=False)
+        self.bar.set_postfix_str("", refresh=False)
         self.bar.close()
 
     def started(self, task):

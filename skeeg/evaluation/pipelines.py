@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 
 from skeeg import (
     AttentionBaseNetClassifier,
@@ -16,23 +16,18 @@ from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm, make_tangent
 from skeeg.modules.attention import ATTENTION_BLOCKS
 
 
-def _network(classifier, /, *, sfreq, random_state, max_epochs, **parameters):
-    """Standardised channels, then the network with its defaults."""
+def _network(classifier, /, *, aligned=False, sfreq, random_state, max_epochs, **parameters):
+    """Standardised channels, of aligned trials if so, and the network with its defaults."""
     if max_epochs is not None:
         parameters["max_epochs"] = max_epochs
-    return make_pipeline(
-        Scaler(), classifier(sfreq=sfreq, random_state=random_state, verbose=0, **parameters)
-    )
+    alignment = [EuclideanAlignment()] if aligned else []
+    network = classifier(sfreq=sfreq, random_state=random_state, verbose=0, **parameters)
+    return make_pipeline(*alignment, Scaler(), network)
 
 
-def _baseline(make, /, *, sfreq, random_state, max_epochs):
-    """A baseline, which knows neither epochs nor chance."""
-    return make(sfreq)
-
-
-def _aligned(build, /, **settings):
-    """The same pipeline after Euclidean alignment of each subject."""
-    return Pipeline([("euclideanalignment", EuclideanAlignment()), *build(**settings).steps])
+def _baseline(make, /, *, aligned=False, sfreq, random_state, max_epochs):
+    """A baseline, which knows neither epochs nor chance; it aligns its band-passed trials."""
+    return make(sfreq, recenter=aligned)
 
 
 _PLAIN = {
@@ -55,7 +50,7 @@ DEFAULT = tuple(_PLAIN)
 
 #: Name -> builder(sfreq=, random_state=, max_epochs=) of an unfitted pipeline.
 PIPELINES = _PLAIN | _MODES
-PIPELINES |= {f"{name}+ea": partial(_aligned, build) for name, build in PIPELINES.items()}
+PIPELINES |= {f"{name}+ea": partial(build, aligned=True) for name, build in PIPELINES.items()}
 
 
 def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None):

@@ -177,11 +177,11 @@ class Comparison:
         for name, *cells in rows:
             aligned = [f"{cell:>{width}}" for cell, width in zip(cells, others, strict=True)]
             lines.append("  ".join([f"{name:<{first}}", *aligned]))
-        lines += [
-            "",
-            "accuracy: mean ± standard deviation over subjects; p: Wilcoxon signed-rank test over",
-            f"subjects, Holm's correction for {len(tests)} tests",
-        ]
+        lines += ["", "accuracy: mean ± standard deviation over subjects"]
+        if len(tests):
+            lines.append(
+                f"p: Wilcoxon signed-rank test over subjects, Holm's correction for {len(tests)} tests"
+            )
         for name, errors in self.scores[self.scores["error"] != ""].groupby("pipeline", sort=False):
             n_failed, first_error = errors["fold"].nunique(), errors.iloc[0]
             lines.append(
