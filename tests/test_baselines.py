@@ -1,0 +1,120 @@
+"""Baselines: they decode, on every montage, rank and label, quietly."""
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.utils import _safe_indexing
+
+from skeeg import EEGArray
+from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm, make_tangent_space_lr
+from skeeg.datasets import make_motor_imagery
+from skeeg.preprocessing import EuclideanAlignment
+
+BANDS = [(8, 13), (16, 26)]
+
+
+def make_small_fbcsp_lda(sfreq=None, **parameters):
+    return make_fbcsp_lda(sfreq, BANDS, n_features=2, **parameters)
+
+
+MAKERS = [make_csp_lda, make_small_fbcsp_lda, make_mdm, make_tangent_space_lr]
+all_baselines = pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+
+
+@pytest.fixture(scope="module")
+def recording():
+    X, y, _ = make_motor_imagery(1, 120, n_chans=8, difficulty=0.0, random_state=0)
+    return X, y
+
+
+@all_baselines
+def test_baselines_decode_and_print_nothing(make, recording, capfd, recwarn):
+    X, y = recording
+    pipe = make()
+    assert pipe.fit(X[:80], y[:80]).score(X[80:], y[80:]) > 0.75
+    assert set(pipe.predict(X[:5])) <= {"left_hand", "right_hand"}
+    assert capfd.readouterr() == ("", "") and not recwarn.list
+
+
+@all_baselines
+@pytest.mark.parametrize("n_chans", [1, 2, 3])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_few_channels_and_many_classes(make, n_chans, n_classes, recwarn):
+    X, y, _ = make_motor_imagery(1, 40, n_classes, n_chans, difficulty=0.0, random_state=0)
+    pipe = make().fit(X, y)
+    assert pipe.predict_proba(X).shape == (40, n_classes)
+    assert pipe.score(X, y) > 1.2 / n_classes
+    assert not recwarn.list
+
+
+@all_baselines
+@pytest.mark.parametrize("recenter", [False, True])
+def test_rank_deficient_data_decode_as_well(make, recenter, recording):
+    X, y = np.array(recording[0]), recording[1]
+    X[:, 7] = (X[:, 5] + X[:, 6]) / 2  # interpolated
+    X -= X.mean(axis=1, keepdims=True)  # average reference
+    assert make(125.0, recenter=recenter).fit(X[:80], y[:80]).score(X[80:], y[80:]) > 0.7
+
+
+@all_baselines
+def test_the_unit_does_not_matter(make, recording):
+    X, y = np.asarray(recording[0], dtype=np.float64), recording[1]
+    pipe = make(125.0)
+    microvolts = pipe.fit(X[:80], y[:80]).predict(X[80:])
+    assert np.mean(clone(pipe).fit(1e-6 * X[:80], y[:80]).predict(1e-6 * X[80:]) == microvolts) > 0.95
+
+
+@all_baselines
+def test_epochs_and_labels_in_any_container(make, recording):
+    X, y = recording
+    info = mne.create_info(list(X.ch_names), X.sfreq, "eeg")
+    codes = np.where(y == "left_hand", 1, 2)
+    events = np.column_stack([np.arange(len(y)), np.zeros(len(y), int), codes])
+    epochs = mne.EpochsArray(1e-6 * np.asarray(X), info, events, verbose="error")
+    expected = make().fit(X[:80], codes[:80]).predict(X[80:])
+    train, test = (_safe_indexing(epochs, np.arange(*rows)) for rows in ((0, 80), (80, 120)))
+    assert np.mean(make().fit(train, pd.Series(codes[:80])).predict(test) == expected) > 0.95
+    assert np.array_equal(
+        make(X.sfreq).fit(np.asarray(X)[:80], codes[:80]).predict(np.asarray(X)[80:]), expected
+    )
+
+
+@all_baselines
+def test_plain_arrays_need_the_sampling_rate(make):
+    with pytest.raises(ValueError, match="BandPass needs the sampling rate"):
+        make().fit(np.zeros((4, 2, 100)), [0, 1, 0, 1])
+
+
+@all_baselines
+def test_recentering_gets_subjects_by_metadata_routing(make, recording):
+    """Two people whose channels have other gains: what holds for one holds for the other once aligned."""
+    X, y = recording
+    gains = np.random.default_rng(0).uniform(0.1, 10, (8, 1))
+    both = EEGArray(np.concatenate([X[:60], gains * X[60:]]), X.sfreq)
+    subjects = np.repeat(["anna", "ben"], 60)
+    with sklearn.config_context(enable_metadata_routing=True):
+        scores = cross_val_score(
+            make(recenter=True), both, y, cv=LeaveOneGroupOut(), params={"groups": subjects}
+        )
+    assert np.mean(scores) > 0.7
+    steps = [name for name in make(recenter=True).get_params() if name.endswith("euclideanalignment")]
+    assert steps and isinstance(make(recenter=True).get_params()[steps[0]], EuclideanAlignment)
+
+
+def test_bands_fit_the_sampling_rate():
+    def names(pipe):
+        return [name for name, _ in pipe.named_steps["bands"].transformer_list]
+
+    assert names(make_fbcsp_lda(250))[0] == "4-8 Hz" and names(make_fbcsp_lda(250))[-1] == "36-40 Hz"
+    assert names(make_fbcsp_lda(64))[-1] == "24-28 Hz"
+    assert names(make_fbcsp_lda(80))[-1] == "32-36 Hz"
+
+
+def test_filter_bank_fits_are_repeatable(recording):
+    X, y = recording
+    first, second = (make_small_fbcsp_lda().fit(X[:80], y[:80]).predict_proba(X[80:]) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
