@@ -168,15 +168,15 @@ class _FilterAndMix(torch.autograd.Function):
 TRIALS_IN_CACHE = 8
 
 
-def _in_cache(x_spectrum):
-    """Slices of a few trials, whose mixed spectra stay in the cache; on other devices all trials at once.
+def _in_cache(trials):
+    """Slices of a few trials, that stay in the cache between operations; on other devices all trials at once.
 
     Threads share a product of spectra, and the last numbers of a thread's share are multiplied by other
     instructions, with other rounding, than those before. Shares of eight trials, or of the single trials that
     remain, end where the processor's vectors do, so that results are the same for one thread and for two.
     """
-    batch = len(x_spectrum)
-    if x_spectrum.device.type != "cpu":
+    batch = len(trials)
+    if trials.device.type != "cpu":
         return [slice(None)]
     whole = batch - batch % TRIALS_IN_CACHE
     pieces = [slice(start, start + TRIALS_IN_CACHE) for start in range(0, whole, TRIALS_IN_CACHE)]
@@ -291,7 +291,11 @@ def window_moments(x, n_taps, left, right):
 
 
 class _BatchNorm(torch.autograd.Function):
-    """Normalise the rows of (batch, rows, times) by their own statistics, scale and shift them."""
+    """Normalise the rows of (batch, rows, times) by their own statistics, scale and shift them.
+
+    Sums of products are taken a few trials at a time: fresh memory for a whole product costs more than the
+    arithmetic.
+    """
 
     generate_vmap_rule = True
 
@@ -299,32 +303,33 @@ class _BatchNorm(torch.autograd.Function):
     def forward(y, scale, bias, eps):
         count = y.shape[0] * y.shape[2]
         mean = y.sum(2).sum(0) / count
-        centred = y - mean[:, None]
-        variance = torch.linalg.vector_norm(centred, dim=2).square().sum(0) / count
+        energy = [torch.linalg.vector_norm(y[trials] - mean[:, None], dim=2) for trials in _in_cache(y)]
+        variance = torch.cat(energy).square().sum(0) / count
         gain = scale * (variance + eps).rsqrt()
-        return (centred * gain[:, None]).add_(bias[:, None]), mean, variance, centred
+        normalised = (y * gain[:, None]).add_((bias - mean * gain)[:, None])
+        return normalised, mean, variance
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, scale, _, ctx.eps = inputs
-        _, mean, variance, centred = output
+        y, scale, _, ctx.eps = inputs
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(mean, variance, centred)
-        ctx.save_for_backward(scale, variance, centred)
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(y, scale, *output[1:])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, *_):
-        scale, variance, centred = ctx.saved_tensors
+        y, scale, mean, variance = ctx.saved_tensors
         count = grad.shape[0] * grad.shape[2]
         precision = 1 / (variance + ctx.eps)
-        gain = scale * precision.sqrt()
         total = grad.sum(2).sum(0)
-        along = (grad * centred).sum(2).sum(0)
-        # The gradient less its mean and its projection on the normalised rows.
-        grad_y = centred * (precision * along / -count)[:, None]
+        along = [(grad[trials] * (y[trials] - mean[:, None])).sum(2) for trials in _in_cache(y)]
+        along = torch.cat(along).sum(0)
+        # gain * (grad - its mean - its projection on the normalised rows)
+        gain, slope = scale * precision.sqrt(), precision * along / count
+        grad_y = y * -slope[:, None]
         grad_y += grad
-        grad_y -= (total / count)[:, None]
+        grad_y += (mean * slope - total / count)[:, None]
         grad_y *= gain[:, None]
         return grad_y, along * precision.sqrt(), total, None
 
@@ -367,7 +372,7 @@ def batch_norm(y, norm):
     """
     if not _uses_batch_statistics(norm):
         return F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-    normalised, mean, variance, _ = _BatchNorm.apply(y, *_scale_and_bias(norm, y), norm.eps)
+    normalised, mean, variance = _BatchNorm.apply(y, *_scale_and_bias(norm, y), norm.eps)
     _track(norm, mean, variance, y.shape[0] * y.shape[2])
     return normalised
 
@@ -430,7 +435,7 @@ def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right
         y = filter_and_mix(x, taps, mix, left, right)
         scale, bias = _scale_and_bias(spatial_norm, mix)
         # The shift moves the mean, and nothing else: it cancels from the normalised rows.
-        normalised, mean, variance, _ = _BatchNorm.apply(y, scale, bias + 0 * shift, spatial_norm.eps)
+        normalised, mean, variance = _BatchNorm.apply(y, scale, bias + 0 * shift, spatial_norm.eps)
         _track(spatial_norm, mean + shift, variance, y.shape[0] * y.shape[2])
         return normalised
     scale, bias = _scale_and_bias(spatial_norm, mix)
