@@ -167,8 +167,8 @@ def learn_channels(net, source):
         matrix = None
     else:
         raise ValueError(
-            f"X has {net.n_chans_} channels, the pretrained estimator {source.n_chans_}, and channel names to "
-            "match them by are not known for both; give mne.Epochs or skeeg.EEGArray with ch_names"
+            f"X has {net.n_chans_} channels, the pretrained estimator {source.n_chans_}, and channel names "
+            "to match them by are not known for both; give mne.Epochs or skeeg.EEGArray with ch_names"
         )
     if source.channel_map_ is None:  # else it was itself adapted to the channels that it has
         return matrix

@@ -61,7 +61,7 @@ def _batch_norm(norm, x):
         )
     else:
         values = norm(values)
-    return values.reshape(x.shape[1], len(x), *x.shape[2:]).transpose(0, 1)
+    return values.reshape(x.shape[1], x.shape[0], *x.shape[2:]).transpose(0, 1)
 
 
 def _mix(weight, x):
@@ -70,14 +70,14 @@ def _mix(weight, x):
     One product a trial: the gradient of a single product over (batch, times) is a sum that a matrix
     library may split among threads, and its rounding would depend on their number.
     """
-    return torch.bmm(weight.expand(len(x), -1, -1), x)
+    return torch.bmm(weight.expand(x.shape[0], -1, -1), x)
 
 
 def _convolve_same(x, weight):
     """Cross-correlate (batch, in, times) with (out, in, odd kernel size), zero padding, same length."""
     size = weight.shape[-1]
     patches = F.pad(x, (size // 2, size // 2)).unfold(2, size, 1)  # (batch, in, times, kernel size)
-    return _mix(weight.flatten(1), patches.transpose(2, 3).reshape(len(x), -1, x.shape[-1]))
+    return _mix(weight.flatten(1), patches.transpose(2, 3).reshape(x.shape[0], -1, x.shape[-1]))
 
 
 def _entropy(x, dim):
@@ -499,7 +499,7 @@ class CBAM(nn.Module):
         down, _, up = self.fc
         x = _gated(x, (_excite(x.mean((2, 3)), down, up) + _excite(x.amax((2, 3)), down, up)).sigmoid())
         pooled = torch.cat([x.mean(1), x.amax(1)], 1)  # (batch, 2, times)
-        score = _convolve_same(pooled, self.conv.weight.squeeze(2)) + self.conv.bias.expand(len(x), 1, 1)
+        score = _convolve_same(pooled, self.conv.weight.squeeze(2)) + self.conv.bias.expand(x.shape[0], 1, 1)
         return x * score.sigmoid().unsqueeze(2)
 
 
@@ -627,7 +627,7 @@ class CAT(_ChannelFusion):
         # Scalars are expanded to one a trial: the gradient of a single one would be a sum over all
         # samples that PyTorch splits among threads.
         alpha, beta, gamma, share = (
-            scalar.expand(len(x), 1, 1, 1)
+            scalar.expand(x.shape[0], 1, 1, 1)
             # the softmax of two weights is the sigmoid of their difference
             for scalar in (self.s_alpha, self.s_beta, self.s_gamma, torch.sigmoid(self.c_w - self.s_w))
         )

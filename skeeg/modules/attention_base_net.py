@@ -62,7 +62,7 @@ class _ChannelAttentionBlock(nn.Module):
 
 def _mix(x, conv):
     """Apply a 1 x 1 convolution: (batch, rows, times) -> (batch, new rows, times), one product a trial."""
-    return torch.bmm(conv.weight[:, :, 0, 0].expand(len(x), -1, -1), x)
+    return torch.bmm(conv.weight[:, :, 0, 0].expand(x.shape[0], -1, -1), x)
 
 
 def _filter_rows(x, taps):
@@ -314,7 +314,8 @@ class AttentionBaseNet(EEGModule):
     def reset_head(self, n_outputs):
         """Replace the classifier by a new one for ``n_outputs`` classes."""
         self.n_outputs = n_outputs
-        self.final_layer = nn.Sequential(nn.Flatten(), nn.Linear(self.n_features, n_outputs))
+        head = nn.Linear(self.n_features, n_outputs).to(self.input_block.temporal_conv.weight)
+        self.final_layer = nn.Sequential(nn.Flatten(), head)
 
     def forward_features(self, x):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""

@@ -331,7 +331,7 @@ class SincShallowNet(EEGModule):
     def reset_head(self, n_outputs):
         """Replace the classifier by a new one for ``n_outputs`` classes."""
         self.n_outputs = n_outputs
-        self.final_layer = nn.Linear(self.n_features, n_outputs)
+        self.final_layer = nn.Linear(self.n_features, n_outputs).to(self.depthwiseconv[1].weight)
 
     def forward_features(self, x):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
