@@ -409,7 +409,7 @@ class FBLightConvNet(EEGModule):
                 dtype = response.real.dtype
                 return _FilterAndMix.apply(x, weight.to(dtype), bias.to(dtype), response, self.n_times)[0]
             # filtered before: (batch, n_bands, n_chans, n_times)
-            weight = weight.flatten(1).to(x.dtype).expand(len(x), -1, -1)
+            weight = weight.flatten(1).to(x.dtype).expand(x.shape[0], -1, -1)
             return torch.bmm(weight, x.flatten(1, 2)).transpose(0, 1) + bias.to(x.dtype)[:, None, None]
 
     def forward_head(self, features):

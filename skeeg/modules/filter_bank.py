@@ -210,9 +210,10 @@ class FilterBankDesign:
                 response[band] = np.fft.rfft(kernel)
             if self._method == "fir" and self._phase.startswith("zero"):
                 response = response.real  # symmetric about lag 0
-            response = torch.tensor(response, device=x.device)
-            if key[1] == 32:
-                response = response.to(torch.complex64 if response.is_complex() else torch.float32)
+            with torch.inference_mode(False):  # it will serve in training too
+                response = torch.tensor(response, device=x.device)
+                if key[1] == 32:
+                    response = response.to(torch.complex64 if response.is_complex() else torch.float32)
             self._responses[key] = left, right, n_fft, response
         return self._responses[key]
 
