@@ -198,7 +198,8 @@ def test_tensors_of_any_type(dtype):
         (np.array([[["a"]]]), ValueError, "X holds text"),
         ("epochs.fif", ValueError, "X holds text"),
         (np.array([[[{}]]]), TypeError, "argument must be .* string.* number"),
-        ([np.zeros((2, 3)), np.zeros((2, 4))], ValueError, r"unequal shapes \[\(2, 3\), \(2, 4\)\]"),
+        ([np.zeros((2, 3)), np.zeros((2, 4))], ValueError, "list of trials of unequal shapes"),
+        ([[[1.0, 2.0], [3.0]]], ValueError, "list of trials of unequal shapes"),
         (scipy.sparse.csr_array(np.eye(3)), TypeError, "Sparse data was passed"),
     ],
 )
