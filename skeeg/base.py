@@ -84,11 +84,11 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         Share of the target spread evenly over the classes, in [0, 1).
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the loss; "balanced" weighs classes inversely to their frequency.
-    max_epochs : int, default=100
+    max_epochs : int, default=50
         Passes over the training trials.
-    batch_size : int, default=64
+    batch_size : int, default=32
         Trials in a batch; -1 for all.
-    lr : float, default=1e-3
+    lr : float, default=3e-3
         Learning rate; the largest one where ``lr_schedule`` changes it.
     weight_decay : float, default=0.01
         Weight decay of the optimiser.
@@ -265,9 +265,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         explicit_force_weight=1e-5,
         label_smoothing=0.0,
         class_weight=None,
-        max_epochs=100,
-        batch_size=64,
-        lr=1e-3,
+        max_epochs=50,
+        batch_size=32,
+        lr=3e-3,
         weight_decay=0.01,
         optimizer="adamw",
         lr_schedule="one_cycle",
