@@ -9,10 +9,10 @@ from pathlib import Path
 
 CROSS_VALIDATIONS = ("within-subject", "cross-subject", "cross-session")
 
-# What `skeeg compare` simulates: small enough for three minutes on two cores.
-SIMULATION = {"n_trials": 40, "n_chans": 11, "difficulty": 0.2}
-SIMULATION_SUBJECTS = range(1, 6)
-SIMULATION_EPOCHS = 25
+# What `skeeg compare` simulates: done in three minutes on two cores, yet enough people for a test.
+SIMULATION = {"n_trials": 32, "n_chans": 11, "difficulty": 0.2}
+SIMULATION_SUBJECTS = range(1, 11)
+SIMULATION_EPOCHS = 30
 
 HELP_OF_COMPARE = """\
 Compare CSP, Riemannian and deep-network pipelines on the same trials.
@@ -75,7 +75,7 @@ def _add_compare_arguments(parser):
         "--subjects",
         type=_subjects,
         metavar="1-10",
-        help="subjects of simulated (default 1-5) or eegbci (default 1-10) data, such as 1-10 or 1,3,7",
+        help="subjects of simulated or eegbci data (default 1-10), such as 1-10 or 1,3,7",
     )
     parser.add_argument(
         "--pipelines",
@@ -97,14 +97,14 @@ def _add_compare_arguments(parser):
         "--epochs",
         type=_at_least(1),
         metavar="N",
-        help="epochs to train a network (default: its own; for simulated data 25)",
+        help="epochs to train a network (default: its own; for simulated data 30)",
     )
     parser.add_argument(
         "--n-jobs",
         type=_n_jobs,
-        default=1,
+        default=-1,
         metavar="N",
-        help="folds side by side (default 1; -1: one a core)",
+        help="folds side by side (default: one a core; with a GPU, 1 is best)",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder to write to (default results)"
