@@ -1111,6 +1111,18 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
         save(self, path)
 
+    def export_onnx(self, path):
+        """Write an ONNX file; see :func:`skeeg.export.export_onnx`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file; replaced atomically where it exists.
+        """
+        from skeeg.export import export_onnx
+
+        export_onnx(self, path)
+
     def push_to_hub(self, repo_id, **options):
         """Share on the Hugging Face Hub, for :func:`skeeg.from_pretrained`; see :func:`skeeg.push_to_hub`.
 

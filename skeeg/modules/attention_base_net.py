@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -310,6 +312,42 @@ class AttentionBaseNet(EEGModule):
             n_pooled, lengths["temp_filter_length"], lengths["pool_length"], lengths["pool_stride"]
         )
         self.reset_head(self.n_outputs)
+
+    def _layers(self):
+        stem, second, rows = self.input_block, self.channel_attention_block, self.input_block.bn.num_features
+        n_filters, n_taps = self.n_temporal_filters, stem.temporal_conv.kernel_size[1]
+        n_times = self.n_times + 2 * (n_taps // 2) - n_taps + 1
+        n_pooled = (n_times - stem.pool.length) // stem.pool.stride + 1
+        n_taps_2 = second.conv[0].kernel_size[1]
+        n_second = n_pooled + 2 * (n_taps_2 // 2) - n_taps_2 + 1
+        ch_dim = self.ch_dim
+        layers = [
+            (
+                "input_block.temporal_conv",
+                (n_filters, self.n_chans, n_times),
+                n_filters * self.n_chans * n_times * n_taps,
+            ),
+            ("input_block.intermediate_bn", (n_filters, self.n_chans, n_times), None),
+            ("input_block.spatial_conv", (rows, n_times), rows * self.n_chans * n_times),
+            ("input_block.bn", (rows, n_times), None),
+            ("input_block.pool", (rows, n_pooled), None),
+            ("channel_expansion.0", (ch_dim, n_pooled), ch_dim * rows * n_pooled),
+            ("channel_expansion.1", (ch_dim, n_pooled), None),
+            ("channel_attention_block.conv.0", (ch_dim, n_second), ch_dim * n_second * n_taps_2),
+            ("channel_attention_block.conv.1", (ch_dim, n_second), ch_dim**2 * n_second),
+            ("channel_attention_block.conv.2", (ch_dim, n_second), None),
+            ("channel_attention_block.pool", (self.n_features,), None),
+            ("final_layer", (self.n_outputs,), self.n_outputs * self.n_features),
+        ]
+        if second.attention_block is not None:
+            from torch.utils.flop_counter import FlopCounterMode
+
+            block = copy.deepcopy(second.attention_block).eval()
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                block(torch.zeros(1, ch_dim, 1, n_second).to(second.conv[0].weight))
+            macs = counter.get_total_flops() // 2
+            layers.insert(10, ("channel_attention_block.attention_block", (ch_dim, n_second), macs))
+        return layers
 
     def reset_head(self, n_outputs):
         """Replace the classifier by a new one for ``n_outputs`` classes."""

@@ -130,6 +130,8 @@ class EEGModule(nn.Module):
         return [(name, None, None) for name, _ in self.named_children()]
 
     def __str__(self):
+        """Table of layers: shapes, parameters, and multiply-accumulates of the plain formulation."""
+
         def number(n):
             return "" if n is None else f"{n:,}"
 
@@ -145,7 +147,8 @@ class EEGModule(nn.Module):
             f"{r[0]:{name}}  {r[1]:{shape}}  {r[2]:>{parameters}}  {r[3]:>{macs}}".rstrip() for r in rows
         ]
         rule = "-" * max(map(len, lines))
-        return "\n".join([type(self).__name__, rule, lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        note = "multiply-accumulates: convolutions and matrix products, of one trial, as layers are defined"
+        return "\n".join([type(self).__name__, rule, lines[0], rule, *lines[1:-1], rule, lines[-1], note])
 
     # ----- shape, configuration -----------------------------------------------------------------------
 

@@ -324,6 +324,17 @@ class FBLightConvNet(EEGModule):
             del state_dict[name]
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def _layers(self):
+        n_bands, n_filters, n_times = len(self.bands), self.n_filters_spat, self.n_times
+        return [
+            ("filter bank (fixed, once per data set)", (n_bands, self.n_chans, n_times), None),
+            ("spatial_conv.0", (n_filters, n_times), n_filters * n_bands * self.n_chans * n_times),
+            ("spatial_conv.1", (n_filters, n_times), None),
+            ("log-variance", (n_filters, self.n_windows), None),
+            ("attn_conv", (n_filters,), n_filters * self.n_windows),
+            ("final_layer", (self.n_outputs,), self.n_outputs * self.n_features),
+        ]
+
     def reset_head(self, n_outputs):
         """Give the network a new classifier, for ``n_outputs`` classes."""
         self.n_outputs = n_outputs

@@ -328,6 +328,21 @@ class SincShallowNet(EEGModule):
         """Lower and upper cut-off frequencies of the filters in Hz, shape (num_time_filters, 2)."""
         return self.sinc_filter_layer.bands()
 
+    def _layers(self):
+        n_filters, pool = self.num_time_filters, self.temporal_aggregation[2]
+        n_taps, rows = 2 * len(self.sinc_filter_layer.window) + 1, n_filters * self.depth_multiplier
+        n_times = self.n_times - (0 if self.padding == "same" else n_taps - 1)
+        n_pooled = (n_times - pool.length) // pool.stride + 1
+        filtered = (n_filters, self.n_chans, n_times)
+        return [
+            ("sinc_filter_layer", filtered, math.prod(filtered) * n_taps),
+            ("depthwiseconv.0", filtered, None),
+            ("depthwiseconv.1", (rows, n_times), rows * self.n_chans * n_times),
+            ("temporal_aggregation.0", (rows, n_times), None),
+            ("temporal_aggregation.2", (rows, n_pooled), None),
+            ("final_layer", (self.n_outputs,), self.n_outputs * self.n_features),
+        ]
+
     def reset_head(self, n_outputs):
         """Replace the classifier by a new one for ``n_outputs`` classes."""
         self.n_outputs = n_outputs
