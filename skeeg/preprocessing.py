@@ -28,17 +28,20 @@ class _TrialTransformer(TransformerMixin, BaseEstimator):
 
     def _fit_trials(self, X):
         trials = as_trials(X, dtype=[np.float64, np.float32])
-        self.n_chans_ = trials.data.shape[1]
+        self.n_chans_, self.n_times_ = trials.data.shape[1:]
+        self.n_features_in_ = self.n_chans_ * self.n_times_
         self.ch_names_ = trials.ch_names
         return trials
 
     def _check_trials(self, X):
         check_is_fitted(self)
         trials = as_trials(X, dtype=[np.float64, np.float32])
-        if trials.data.shape[1] != self.n_chans_:
+        n_chans, n_times = trials.data.shape[1:]
+        if (n_chans, n_times) != (self.n_chans_, self.n_times_):
             raise ValueError(
-                f"X has {trials.data.shape[1]} channels, "
-                f"but {type(self).__name__} was fitted with {self.n_chans_}"
+                f"X has {n_chans * n_times} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input: trials of {n_chans} channels x {n_times} samples "
+                f"were given, fit saw {self.n_chans_} x {self.n_times_}"
             )
         return trials.in_order_of(self.ch_names_)
 
@@ -437,13 +440,14 @@ class BandPass(_TrialTransformer):
         trials = self._check_trials(X)
         self._check_sampling_rate(trials)
         # SciPy's default reflection, or as much of it as a short trial can give.
+        sos = np.array(self.sos_)  # SciPy wants memory that it could write to, joblib's maps are not
         reflection = min(3 * (2 * len(self.sos_) + 1), trials.data.shape[2] - 1)
         filtered = np.empty_like(trials.data)
         for trial, out in zip(trials.data, filtered, strict=True):  # SciPy computes in float64: one at a time
             if self.causal:
-                out[...] = signal.sosfilt(self.sos_, trial)
+                out[...] = signal.sosfilt(sos, trial)
             else:
-                out[...] = signal.sosfiltfilt(self.sos_, trial, padlen=reflection)
+                out[...] = signal.sosfiltfilt(sos, trial, padlen=reflection)
         return trials.wrap(filtered)
 
 

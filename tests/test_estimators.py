@@ -17,6 +17,15 @@ from skeeg import (
     SincShallowNetClassifier,
     SSTDPNClassifier,
 )
+from skeeg.preprocessing import (
+    BandPass,
+    Crop,
+    EuclideanAlignment,
+    ExponentialMovingStandardizer,
+    FilterBank,
+    Resampler,
+    Scaler,
+)
 from skeeg.testing import check_eeg_estimator, eeg_checks
 
 
@@ -58,6 +67,24 @@ ESTIMATORS = [
     + [quick(tabular(LinearClassifier))]
 )
 def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+TabularScaler = tabular(Scaler)
+
+
+@parametrize_with_checks(
+    [
+        *(TabularScaler(method=method) for method in ("standard", "robust", "microvolt")),
+        tabular(EuclideanAlignment)(),
+        tabular(BandPass)(sfreq=100.0),
+        tabular(Resampler)(new_sfreq=50.0, sfreq=100.0),
+        tabular(Crop)(sfreq=100.0),
+        tabular(ExponentialMovingStandardizer)(),
+        tabular(FilterBank)(sfreq=100.0),
+    ]
+)
+def test_scikit_learn_checks_of_transformers(estimator, check):
     check(estimator)
 
 

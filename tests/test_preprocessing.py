@@ -109,7 +109,7 @@ def test_bad_input_is_refused_and_leaves_the_fit_as_it_was(transformer, X):
         clone(transformer).transform(X)
     fitted = clone(transformer).fit(X)
     before = fitted.transform(X)
-    with pytest.raises(ValueError, match=r"X has 2 channels, but \w+ was fitted with 3"):
+    with pytest.raises(ValueError, match="trials of 2 channels x 200 samples were given, fit saw 3 x 200"):
         fitted.transform(X[:, :2])
     with pytest.raises(ValueError, match="NaN"):
         fitted.fit(np.full_like(X, np.nan))
@@ -361,7 +361,7 @@ def test_crop_takes_the_window(X):
     assert_array_equal(Crop(0.5, 1.25, SFREQ).fit_transform(X), X[:, :, 50:125])
     assert_array_equal(Crop(0.5, sfreq=SFREQ).fit_transform(X), X[:, :, 50:])
     with pytest.raises(ValueError, match="cut no window out of trials of 100 samples"):
-        Crop(0.5, 1.25, SFREQ).fit(X).transform(X[:, :, :100])
+        Crop(0.5, 1.25, SFREQ).fit(X[:, :, :100])
 
 
 @pytest.mark.parametrize("init_block_size", [None, 50, 1000])
