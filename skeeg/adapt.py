@@ -123,7 +123,9 @@ def _interpolation(ch_names, absent):
     """Weights of channels in absent ones: (n_absent, n_channels)."""
     import mne
 
-    montage = mne.channels.make_standard_montage("standard_1005")
+    # MNE 1.13 renamed it
+    name = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
+    montage = mne.channels.make_standard_montage(name)
     known = {name.casefold(): name for name in montage.ch_names}
     nowhere = [name for name in absent if _same(name) not in known]
     placed = [i for i, name in enumerate(ch_names) if _same(name) in known]

@@ -1,13 +1,14 @@
 """What every network offers beside computing: configuration, files, a new head, a table of its layers."""
 
+import inspect
 import json
 import sys
-from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
 import torch
+from fake_hub import FakeHub
 from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -77,8 +78,6 @@ def test_input_shape_from_seconds_and_channels(cls):
 def test_config_is_complete_json_and_comes_back(cls):
     net = make(cls)
     config = json.loads(json.dumps(net.get_config(), allow_nan=False))
-    import inspect
-
     assert list(config) == list(inspect.signature(cls).parameters)
     same = cls.from_config(config)
     assert same.get_config() == config
@@ -89,7 +88,7 @@ def test_config_is_complete_json_and_comes_back(cls):
 
 def test_config_keeps_channel_info_of_mne(cls):
     info = mne.create_info(["C3", "Cz", "C4", "Pz", "nowhere"], SFREQ, "eeg")
-    info.set_montage("standard_1020", on_missing="ignore")
+    info.set_montage("biosemi64", on_missing="ignore")
     net = cls(n_outputs=2, n_times=N_TIMES, sfreq=SFREQ, chs_info=info["chs"], **SMALL[cls])
     again = cls.from_config(json.loads(json.dumps(net.get_config(), allow_nan=False)))
     for got, expected in zip(again.chs_info, info["chs"], strict=True):
@@ -191,38 +190,6 @@ def test_missing_files_are_named(tmp_path):
         SSTDPN.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="neither a directory nor the name of a repository"):
         SSTDPN.from_pretrained(tmp_path / "not" / "there")
-
-
-class FakeHub:
-    """The Hub, with repositories as local directories."""
-
-    def __init__(self, root):
-        self.root = root
-
-    def install(self, monkeypatch):
-        hub = self
-
-        class HfApi:
-            def __init__(self, token=None):
-                hub.token = token
-
-            def create_repo(self, repo_id, private=None, exist_ok=False):
-                (hub.root / repo_id).mkdir(parents=True, exist_ok=exist_ok)
-                hub.private = private
-                return type("RepoUrl", (), {"repo_id": repo_id})
-
-            def upload_folder(self, repo_id, folder_path, commit_message):
-                for path in Path(folder_path).iterdir():
-                    (hub.root / repo_id / path.name).write_bytes(path.read_bytes())
-                return type("CommitInfo", (), {"commit_url": f"https://hub/{repo_id}/commit/1"})
-
-        def hf_hub_download(repo_id, filename, revision=None, token=None, cache_dir=None):
-            hub.revision = revision
-            return str(hub.root / repo_id / filename)
-
-        monkeypatch.setattr("huggingface_hub.HfApi", HfApi)
-        monkeypatch.setattr("huggingface_hub.hf_hub_download", hf_hub_download)
-        return self
 
 
 def test_hub_round_trip(tmp_path, monkeypatch):

@@ -1,0 +1,536 @@
+"""Saved estimators come back as they were, or not at all."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import sklearn
+import torch
+from fake_hub import FakeHub
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+import skeeg
+from skeeg import (
+    AttentionBaseNetClassifier,
+    EEGArray,
+    EEGClassifier,
+    EuclideanAlignment,
+    FBLightConvNetClassifier,
+    Scaler,
+    SincShallowNetClassifier,
+    SSTDPNClassifier,
+)
+from skeeg.persistence import _NO_SUM, _place_of_sum, from_bytes, model_card, to_bytes
+
+SMALL = {
+    SSTDPNClassifier: {
+        "n_fused_filters": 6,
+        "temporal_conv_kernel_size": 15,
+        "mvp_kernel_sizes": [20, 50],
+        "spt_attn_global_context_kernel": 50,
+    },
+    AttentionBaseNetClassifier: {
+        "n_temporal_filters": 4,
+        "pool_length_inp": 20,
+        "pool_stride_inp": 5,
+        "pool_length": 4,
+        "attention_mode": "srm",
+    },
+    SincShallowNetClassifier: {"num_time_filters": 4, "pool_size": 25},
+    FBLightConvNetClassifier: {"n_bands": [(4, 8), (8, 12)], "win_len": 40},
+}
+NAMES = ["C3", "Cz", "C4"]
+
+
+def data(n=20, labels=("left", "right"), seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.array(labels), n // len(labels))
+    return EEGArray(10 * rng.standard_normal((len(y), 3, 120)).astype(np.float32), 100.0, NAMES), y
+
+
+def make(cls=SSTDPNClassifier, **params):
+    return cls(**{"max_epochs": 2, "random_state": 0, **SMALL[cls], **params})
+
+
+def assert_same(one, other, X):
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    np.testing.assert_array_equal(one.predict(X), other.predict(X))
+    assert one.predict(X).dtype == other.predict(X).dtype
+
+
+@pytest.fixture(params=SMALL, ids=lambda cls: cls.__name__)
+def cls(request):
+    return request.param
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "estimator.safetensors"
+
+
+# ----- what comes back ------------------------------------------------------------------------------------
+
+
+def test_everything_that_was_learned_comes_back(cls, path):
+    X, y = data()
+    clf = make(cls, train_split=0.3, device="cpu", class_weight={"left": 2.0, "right": 1.0}).fit(X, y)
+    assert clf.save(path) is None
+    same = skeeg.load(path)
+    assert type(same) is cls
+    assert_same(clf, same, X)
+    assert repr(same.get_params()) == repr(clf.get_params())
+    for name in ("n_chans_", "n_times_", "n_features_in_", "sfreq_", "ch_names_", "best_epoch_", "device_"):
+        assert getattr(same, name) == getattr(clf, name), name
+    assert same.history == clf.history
+    assert same.history_.equals(clf.history_)
+    assert str(same.module_) == str(clf.module_)
+    np.testing.assert_array_equal(same.transform(X), clf.transform(X))
+    # names are known again: channels in another order are put in the learned one
+    np.testing.assert_array_equal(same.predict_proba(X[:, ::-1]), clf.predict_proba(X))
+
+
+def test_training_goes_on_as_if_never_saved(cls, path):
+    X, y = data()
+    clf = make(cls, warm_start=True, optimizer__betas=(0.8, 0.99)).fit(X, y)
+    clf.save(path)
+    same = skeeg.load(path)
+    for estimator in (clf, same):
+        estimator.partial_fit(X, y).fit(X, y)
+    assert_same(clf, same, X)
+    kept = ("epoch", "train_loss", "lr")
+    assert [[row[k] for k in kept] for row in same.history] == [[row[k] for k in kept] for row in clf.history]
+
+
+def test_loading_leaves_random_generators_alone(path):
+    X, y = data()
+    make().fit(X, y).save(path)
+    before = torch.random.get_rng_state(), np.random.mtrand._rand.get_state(legacy=False)
+    skeeg.load(path)
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    np.testing.assert_equal(np.random.mtrand._rand.get_state(legacy=False), before[1])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["rest", "ça va", "手"]),
+        np.array([-3, 7, 2**40]),
+        np.array([1, 0, 2], dtype=np.uint8),
+        np.array([False, True]),
+        np.array([0.0, 1.0, 2.0], dtype=np.float32),
+        np.array(["a", "bb"], dtype=object),
+    ],
+    ids=lambda labels: str(labels.dtype),
+)
+def test_labels_of_any_type(labels, path):
+    X, y = data(labels=labels, n=12)
+    clf = make(max_epochs=1).fit(X, y)
+    clf.save(path)
+    same = skeeg.load(path)
+    assert same.classes_.dtype == clf.classes_.dtype
+    assert same.classes_.tolist() == clf.classes_.tolist()
+    assert_same(clf, same, X)
+
+
+def test_parameters_of_every_kind(path):
+    X, y = data()
+    params = {
+        "activation": nn.GELU,
+        "loss": nn.CrossEntropyLoss,
+        "optimizer": torch.optim.NAdam,
+        "iterator_train": torch.utils.data.DataLoader,
+        "train_split": StratifiedShuffleSplit(1, test_size=0.25, random_state=3),
+        "random_state": np.random.RandomState(5),
+        "criterion__label_smoothing": 0.1,
+        "lr": np.float32(0.002),
+        "max_epochs": np.int64(2),
+        "mvp_kernel_sizes": (20, 50),
+        "device": torch.device("cpu"),
+        "augmentation": None,
+    }
+    clf = make(**params).fit(X, y)
+    clf.save(path)
+    same = skeeg.load(path)
+    assert_same(clf, same, X)
+    for name in ("activation", "loss", "optimizer", "iterator_train", "lr", "mvp_kernel_sizes", "device"):
+        assert getattr(same, name) == getattr(clf, name), name
+    assert type(same.lr) is np.float32
+    assert repr(same.train_split) == repr(clf.train_split)
+    assert same.random_state.randint(10**6) == clf.random_state.randint(10**6)
+
+
+def test_non_finite_and_nested_values(path):
+    scaler = Scaler().fit(data()[0])
+    scaler.extra_ = {"a": (1, [np.inf, -np.inf, np.nan]), 3: None, ("t", 1): np.zeros((0, 2))}
+    skeeg.save(scaler, path)
+    extra = skeeg.load(path).extra_
+    assert extra["a"][0] == 1
+    np.testing.assert_array_equal(extra["a"][1], [np.inf, -np.inf, np.nan])
+    assert extra[3] is None
+    assert extra["t", 1].shape == (0, 2)
+
+
+def test_whole_pipeline(path):
+    X, y = data()
+    pipe = make_pipeline(Scaler("robust"), EuclideanAlignment(), "passthrough", make()).fit(X, y)
+    skeeg.save(pipe, path)
+    same = skeeg.load(path)
+    assert_same(pipe, same, X)
+    assert repr(same) == repr(pipe)
+    np.testing.assert_array_equal(same[0].center_, pipe[0].center_)
+
+
+def test_alignment_keeps_the_references_of_its_groups(path):
+    X, _ = data()
+    groups = np.repeat(["anna", "ben"], 10)
+    ea = EuclideanAlignment().fit(X, groups=groups)
+    skeeg.save(ea, path)
+    np.testing.assert_array_equal(
+        skeeg.load(path).transform(X, groups=groups), ea.transform(X, groups=groups)
+    )
+
+
+def test_metadata_requests_come_back(path):
+    with sklearn.config_context(enable_metadata_routing=True):
+        ea = EuclideanAlignment().set_fit_request(groups="subject").fit(data()[0])
+        skeeg.save(ea, path)
+        assert skeeg.load(path).get_metadata_routing().fit.requests == {"groups": "subject"}
+
+
+def test_a_new_process_predicts_the_same_to_the_bit(path, tmp_path):
+    X, y = data()
+    pipe = make_pipeline(Scaler(), make(AttentionBaseNetClassifier)).fit(X, y)
+    skeeg.save(pipe, path)
+    np.save(tmp_path / "X.npy", np.asarray(X))
+    script = (
+        "import sys, numpy, skeeg; directory = sys.argv[1]\n"
+        "X = numpy.load(directory + '/X.npy')\n"
+        "p = skeeg.load(directory + '/estimator.safetensors').predict_proba(X)\n"
+        "numpy.save(directory + '/p.npy', p)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), pipe.predict_proba(np.asarray(X)))
+
+
+def test_pretrained_estimators_inside_come_back(path):
+    X, y = data()
+    base = make().fit(X, y)
+    clf = make(pretrained=FrozenEstimator(base), freeze_encoder=True).fit(X, y)
+    clf.save(path)
+    same = skeeg.load(path)
+    assert_same(clf, same, X)
+    assert_same(base, same.pretrained.estimator, X)
+    clf.partial_fit(X, y)
+    same.partial_fit(X, y)
+    assert_same(clf, same, X)
+
+
+def test_short_windows_warn_once_at_fit(path, recwarn):
+    X, y = data()
+    SSTDPNClassifier(n_fused_filters=6, max_epochs=1).fit(X, y).save(path)
+    assert any("scaled down" in str(w.message) for w in recwarn)
+    recwarn.clear()
+    skeeg.load(path)
+    assert not recwarn.list
+
+
+class PowerNet(nn.Module):
+    def __init__(self, n_chans, n_outputs, slope):
+        super().__init__()
+        self.slope = slope
+        self.head = nn.Linear(n_chans, n_outputs)
+
+    def forward(self, x):
+        return self.head(self.slope * x.square().mean(-1).log())
+
+
+class PowerClassifier(EEGClassifier):
+    module = PowerNet
+
+    def __init__(self, slope=1.0, *, max_epochs=2, **training):
+        super().__init__(max_epochs=max_epochs, **training)
+        self.slope = slope
+
+
+def test_a_class_of_ones_own_is_handed_over(path):
+    X, y = data()
+    clf = PowerClassifier(slope=0.5, random_state=0).fit(X, y)
+    clf.save(path)
+    with pytest.raises(ValueError, match=r"names the class 'PowerClassifier'.*classes=\[PowerClassifier\]"):
+        skeeg.load(path)
+    assert_same(clf, skeeg.load(path, classes=[PowerClassifier]), X)
+
+
+# ----- what is refused ------------------------------------------------------------------------------------
+
+
+def test_unfitted_estimators_are_refused(path):
+    with pytest.raises(NotFittedError):
+        skeeg.save(make(), path)
+    assert not path.exists()
+
+
+def test_steps_of_others_are_refused_by_name(path):
+    X, y = data()
+    pipe = make_pipeline(make(), PCA(2)).fit(X, y)
+    with pytest.raises(ValueError, match=r"step 'pca' of Pipeline is a PCA, which is not skeeg's.*skops"):
+        skeeg.save(pipe, path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("callbacks", [("mine", object())]), ("monitor", lambda net, X, y: 0.0)]
+)
+def test_parameters_that_are_code_are_refused_by_name(name, value, path):
+    X, y = data()
+    clf = make().fit(X, y).set_params(**{name: value})
+    with pytest.raises(ValueError, match=rf"SSTDPNClassifier\.{name}.*skops"):
+        clf.save(path)
+    assert not path.exists()
+
+
+def test_searches_are_refused(path):
+    X, y = data()
+    search = GridSearchCV(make(), {"lr": [1e-3]}, cv=2).fit(X, y)
+    with pytest.raises(ValueError, match="GridSearchCV"):
+        skeeg.save(search, path)
+    skeeg.save(search.best_estimator_, path)
+
+
+def test_missing_file(path):
+    with pytest.raises(FileNotFoundError):
+        skeeg.load(path)
+
+
+# ----- safety ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved():
+    X, y = data()
+    pipe = make_pipeline(Scaler(), make(max_epochs=1)).fit(X, y)
+    return to_bytes(pipe), np.asarray(X), pipe.predict_proba(np.asarray(X))
+
+
+def test_a_crash_leaves_the_old_file(path, monkeypatch):
+    X, y = data()
+    clf = make().fit(X, y)
+    clf.save(path)
+    old = path.read_bytes()
+    clf.partial_fit(X, y)
+    for function in ("replace", "fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, lambda *a: (_ for _ in ()).throw(OSError("power cut")))
+            with pytest.raises(OSError, match="power cut"):
+                clf.save(path)
+        assert path.read_bytes() == old
+        assert [p.name for p in path.parent.iterdir()] == [path.name]
+    clf.save(path)
+    assert path.read_bytes() != old
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_link_stays_a_link(path, tmp_path):
+    X, y = data()
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    make().fit(X, y).save(link)
+    assert link.is_symlink()
+    skeeg.load(path)
+
+
+def test_every_flipped_byte_and_every_cut_is_noticed(saved):
+    good, X, expected = saved
+    rng = np.random.default_rng(0)
+    header = int.from_bytes(good[:8], "little")
+    places = [*range(8), *rng.integers(8, 8 + header, 150), *rng.integers(8 + header, len(good), 100)]
+    start = _place_of_sum(good)
+    places += range(start - 12, start + 66, 3)
+    for place in places:
+        bad = bytearray(good)
+        bad[place] ^= int(rng.integers(1, 256))
+        with pytest.raises(ValueError, match=r"damage|not a file of skeeg"):
+            from_bytes(bytes(bad))
+    for length in [0, 1, 7, 8, 9, 100, 8 + header, *rng.integers(0, len(good), 50), len(good) - 1]:
+        with pytest.raises(ValueError, match=r"damage|not a file of skeeg"):
+            from_bytes(good[:length])
+    with pytest.raises(ValueError, match="damage"):
+        from_bytes(good + b"x")
+    np.testing.assert_array_equal(from_bytes(good).predict_proba(X), expected)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04" + b"\0" * 200,
+        b"\x80\x04}q\x00.",
+        b'{"a": 1}',
+        b"\xff" * 64,
+        b"\x10" + b"\0" * 7 + b"{}" * 8,
+    ],
+)
+def test_foreign_files(content, path):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is not a file of skeeg\.save"):
+        skeeg.load(path)
+    assert path.read_bytes() == content
+
+
+def test_foreign_safetensors(path):
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(3)}, path, {"format": "pt"})
+    with pytest.raises(ValueError, match=r"is not a file of skeeg\.save"):
+        skeeg.load(path)
+
+
+def forge(good, change):
+    """A file with another description and the right checksum, as someone could make on purpose."""
+    import hashlib
+
+    size = int.from_bytes(good[:8], "little")
+    header = json.loads(good[8 : 8 + size])
+    document = json.loads(header["__metadata__"]["skeeg"])
+    document = change(document) or document
+    header["__metadata__"] = {"skeeg": json.dumps(document), "sha256": _NO_SUM}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    forged = len(text).to_bytes(8, "little") + text + good[8 + size :]
+    start = _place_of_sum(forged)
+    return forged[:start] + hashlib.sha256(forged).hexdigest().encode() + forged[start + 64 :]
+
+
+def test_forging_is_not_what_fails(saved):
+    good, X, expected = saved
+    np.testing.assert_array_equal(from_bytes(forge(good, lambda d: d)).predict_proba(X), expected)
+
+
+def test_newer_formats_say_what_to_do(saved):
+    def change(document):
+        document["format"] = 2
+        document["versions"]["skeeg"] = "9.1"
+
+    with pytest.raises(ValueError, match=r"written by skeeg 9\.1 in format 2.*upgrade skeeg"):
+        from_bytes(forge(saved[0], change))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os.system",
+        "builtins.eval",
+        "subprocess.Popen",
+        "skeeg.os",
+        "skeeg.persistence.load",
+        "torch.nn.Linear",
+        "torch.optim.SGD",
+        "skeeg.DualPrototypeLoss",
+        "torch.utils.data.DataLoader",
+        "sklearn.pipeline.FunctionTransformer",
+    ],
+)
+def test_objects_of_other_classes_are_not_made(saved, name):
+    def change(document):
+        document["estimator"] = {"object": name, "params": {"args": "id"}, "learned": {}}
+
+    with pytest.raises(ValueError, match=r"names the class|may only name the class"):
+        from_bytes(forge(saved[0], change))
+
+
+def test_forged_descriptions_give_value_errors_alone(saved):
+    """Any value of the description replaced by another: it loads, or it is a ValueError."""
+    good, *_ = saved
+    rng = np.random.default_rng(1)
+    values = [None, -1, 0, 3, 1e9, "x", "", [], {}, ["y"], {"array": {}}, {"tensor": "0"}, {"class": "os"}]
+    values += [{"object": "skeeg.Scaler", "params": {}, "learned": {}}, {"dict": [[[], 1]]}, {"float": "1"}]
+    count = 0
+
+    def slots(node, found):
+        for key in node if isinstance(node, dict) else range(len(node)):
+            found.append((node, key))
+            if isinstance(node[key], (dict, list)):
+                slots(node[key], found)
+        return found
+
+    def change(document):
+        node, key = (found := slots(document, []))[rng.integers(len(found))]
+        node[key] = copy.deepcopy(values[rng.integers(len(values))])
+
+    for _ in range(200):
+        try:
+            from_bytes(forge(good, change))
+        except ValueError:
+            count += 1
+    assert count > 50
+
+
+# ----- the Hub, skops -------------------------------------------------------------------------------------
+
+
+def test_hub_round_trip(tmp_path, monkeypatch):
+    hub = FakeHub(tmp_path).install(monkeypatch)
+    X, y = data()
+    clf = make(SincShallowNetClassifier).fit(X, y)
+    url = clf.push_to_hub("me/left-right", data="Two hands.", score={"accuracy": 0.8125}, token="secret")
+    assert url == "https://hub/me/left-right/commit/1"
+    assert hub.token == "secret"
+    assert_same(clf, skeeg.from_pretrained("me/left-right"), X)
+    assert_same(clf, skeeg.from_pretrained(tmp_path / "me" / "left-right"), X)
+    card = (tmp_path / "me" / "left-right" / "README.md").read_text()
+    for part in (
+        "library_name: skeeg",
+        'skeeg.from_pretrained("me/left-right")',
+        "Two hands.",
+        "| accuracy | 0.8125 |",
+        "120 samples at 100 Hz",
+        "3 channels: C3, Cz, C4",
+        "classes: left, right",
+        "SincShallowNetClassifier(",
+        "sinc_filter_layer",
+    ):
+        assert part in card, part
+
+
+def test_pipelines_on_the_hub(tmp_path, monkeypatch):
+    FakeHub(tmp_path).install(monkeypatch)
+    X, y = data()
+    pipe = make_pipeline(Scaler(), make()).fit(X, y)
+    skeeg.push_to_hub(pipe, "me/pipe")
+    assert_same(pipe, skeeg.from_pretrained("me/pipe"), X)
+    assert "steps: Scaler, SSTDPNClassifier" in (tmp_path / "me" / "pipe" / "README.md").read_text()
+    assert "Not reported." in model_card(pipe)
+
+
+def test_hub_says_how_to_install_itself(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    X, y = data()
+    clf = make().fit(X, y)
+    for call in (lambda: clf.push_to_hub("me/clf"), lambda: skeeg.from_pretrained("me/clf")):
+        with pytest.raises(ImportError, match=r"pip install 'skeeg\[hub\]'"):
+            call()
+    clf.save(path)
+    assert_same(clf, skeeg.load(path), X)
+
+
+def test_skops_round_trip():
+    skops_io = pytest.importorskip("skops.io")
+    X, y = data()
+    pipe = make_pipeline(Scaler(), make()).fit(X, y)
+    dumped = skops_io.dumps(pipe)
+    trusted = ["skeeg.preprocessing.Scaler", "skeeg.sstdpn.SSTDPNClassifier"]
+    assert skops_io.get_untrusted_types(data=dumped) == trusted
+    same = skops_io.loads(dumped, trusted=trusted)
+    assert_same(pipe, same, X)
+    pipe[-1].partial_fit(X, y)
+    same[-1].partial_fit(X, y)
+    assert_same(pipe, same, X)
