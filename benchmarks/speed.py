@@ -32,7 +32,7 @@ HAS_PEER = importlib.util.find_spec("braindecode") is not None
 NO_PEER = """braindecode is not installed: skeeg is measured alone, without ratios. To install it:
     pip install -c constraints.txt ".[benchmark]"
 With a CPU build of torch, the compiled library of torchaudio does not load, and braindecode does not import
-until it is removed: rm "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"/torchaudio/lib/*.so
+until it is removed: delete lib/*.so in the folder of the package torchaudio.
 """
 
 #: name: (channels, samples, sampling rate in Hz, classes)
