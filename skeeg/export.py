@@ -1,12 +1,13 @@
 """Take trained estimators elsewhere: as one plain torch module, or as an ONNX file.
 
-The layers of skeeg's networks are computed in the frequency domain, which few runtimes know. For deployment the
-trained network is written down in convolutions and matrix products with batch normalisation folded in: the same
-function, to rounding.
+The layers of skeeg's networks are computed in the frequency domain, which few runtimes know. For deployment
+the trained network is written down in convolutions and matrix products, the first batch normalisations folded
+in: the same function, to rounding.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 
@@ -65,9 +66,8 @@ def to_torch(estimator):
     if classifier.channel_map_ is not None:
         steps.append(_Mix(torch.from_numpy(classifier.channel_map_)))
     with torch.no_grad():
-        network = _plain_network(classifier.module_)
-    module = _Deployed(*steps, network).float().cpu().eval()
-    return module.requires_grad_(False)
+        network = _plain_network(copy.deepcopy(classifier.module_).cpu().eval())
+    return _Deployed(*steps, network).float().eval().requires_grad_(False)
 
 
 def export_onnx(estimator, path):
@@ -187,7 +187,7 @@ def _gain_and_offset(norm):
 class _FilterAndMix(nn.Sequential):
     """Temporal filters, spatial filters and both normalisations: (batch, n_chans, n_times) -> rows.
 
-    Both filters are linear, so the electrodes are mixed first, and each mixed row is filtered by its own taps.
+    Both filters are linear, so the electrodes are mixed first, and each mixed row is filtered by its taps.
     """
 
     def __init__(self, taps, temporal_norm, spatial, spatial_norm, padding):
@@ -264,8 +264,8 @@ class _FBLightConvNet(nn.Module):
         bank = net._bank
         if not bank.is_convolution:
             raise ValueError(
-                "filter_parameters: zero-phase IIR filters are no convolution and have no plain form to export; "
-                'train with FIR filters, or with phase="forward"'
+                "filter_parameters: zero-phase IIR filters are no convolution and have no plain form to "
+                'export; train with FIR filters, or with phase="forward"'
             )
         kernels = bank._kernels(net.n_times)
         back = max(first + len(taps) - 1 for first, taps in kernels)
