@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from .base import EEGModule
 from .filter_bank import FilterBankDesign, make_bands
+from .spectral import batch_norm
 from .windows import fit_lengths
 
 
@@ -78,9 +79,9 @@ class _FilterAndMix(torch.autograd.Function):
             grad_bias = grad.sum((1, 2))
         grad = _pack(torch.fft.rfft(grad, n_fft), response)  # (n_freqs, n_filters, batch)
         if ctx.needs_input_grad[1]:
-            grad_mixing = torch.bmm(grad, x.mH).flatten(1)  # (n_freqs, n_filters * n_chans)
-            grad_weight = ((response.conj() * count) @ grad_mixing).real
-            grad_weight = grad_weight.unflatten(1, (n_filters, n_chans)).transpose(0, 1)
+            grad_mixing = torch.bmm(x, grad.mH).flatten(1)  # (n_freqs, n_chans * n_filters), conjugate
+            grad_weight = ((response * count) @ grad_mixing).real
+            grad_weight = grad_weight.unflatten(1, (n_chans, n_filters)).permute(2, 0, 1)
         if ctx.needs_input_grad[0]:
             grad_x = _unpack(torch.bmm(mixing.mH, grad), response).transpose(0, 1) * count
         return grad_x, grad_weight, grad_bias, None, None
@@ -400,7 +401,7 @@ class FBLightConvNet(EEGModule):
         if norm.training:
             # batch normalisation takes the bias out again; only its running mean is to know of it
             x = self._mix(x, weight, bias.detach())
-            x = norm(x.unsqueeze(0)).squeeze(0)
+            x = batch_norm(x.transpose(0, 1), norm).transpose(0, 1)
         else:  # batch normalisation is linear and known beforehand: part of the weights
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
             x = self._mix(x, weight * scale[:, None, None], (bias - norm.running_mean) * scale + norm.bias)
