@@ -198,8 +198,8 @@ class ConfusionMatricesDisplay:
         self.figure_ = figure
         n_columns = min(4, max(1, len(self.matrices)))
         n_rows = max(1, math.ceil(len(self.matrices) / n_columns))
-        side = 1.3 + 0.45 * len(self.classes)
-        figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.08)
+        side = max(2.4, 1.3 + 0.45 * len(self.classes))  # wide enough for a pipeline's name
+        figure.set_layout_engine("compressed", h_pad=0.1, w_pad=0.08)
         figure.set_size_inches(1.6 + n_columns * side, 0.9 + n_rows * (side + 0.25))
         grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
         for ax in grid.flat[len(self.matrices) :]:
@@ -218,14 +218,15 @@ class ConfusionMatricesDisplay:
                 xticks_rotation=45,
                 im_kw={"vmin": 0, "vmax": 100},
             )
-            ax.set(title=name, xlabel="", ylabel="")
+            ax.set(xlabel="", ylabel="")
+            ax.set_title(name, fontsize="medium")
             ax.set_xticks(ax.get_xticks(), self.classes, rotation=45, ha="right", rotation_mode="anchor")
             ax.tick_params(labelbottom=True)
         figure.supxlabel("Predicted class")
         figure.supylabel("True class")
         if self.displays_:
             image = self.displays_[next(iter(self.displays_))].im_
-            figure.colorbar(image, ax=list(self.axes_), label="Trials of the true class (%)", shrink=0.8)
+            figure.colorbar(image, ax=list(self.axes_), label="% of the true class", shrink=0.8)
         return self
 
 
