@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from skeeg.modules.autograd import apply
+
 GROUP = 16  # windows a matrix product: enough to fill the processor's vector registers
 
 
@@ -78,4 +80,4 @@ class AveragePool(nn.Module):
     def forward(self, x):
         """Pool (batch, rows, n_times) -> (batch, rows, (n_times - length) // stride + 1)."""
         with torch.autocast(x.device.type, enabled=False):
-            return _AveragePool.apply(x, self.band.to(x.dtype), self.length, self.stride)
+            return apply(_AveragePool, x, self.band.to(x.dtype), self.length, self.stride)

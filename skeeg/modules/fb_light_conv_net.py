@@ -6,10 +6,13 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from .autograd import apply
 from .base import EEGModule
 from .filter_bank import FilterBankDesign, make_bands
 from .spectral import batch_norm
 from .windows import fit_lengths
+
+_FEW_COLUMNS = 8
 
 
 class _LightweightConv1d(nn.Module):
@@ -51,7 +54,9 @@ class _FilterAndMix(torch.autograd.Function):
         # (batch, n_chans, n_freqs) -> (n_freqs, n_chans, batch), as the transpose of a matrix: 3 times as
         # fast as a permutation of three axes
         x = _pack(x.transpose(0, 1), response)
-        mixed = _unpack(torch.bmm(mixing, x), response)  # (n_filters, batch, n_freqs)
+        few = x.shape[-1] <= _FEW_COLUMNS  # products by few columns are slow, products of few rows are not
+        mixed = torch.bmm(x.mT, mixing.mT).mT if few else torch.bmm(mixing, x)
+        mixed = _unpack(mixed, response)  # (n_filters, batch, n_freqs)
         mixed[..., 0] += _n_fft(response) * bias[:, None]  # a constant in time is one frequency
         y = torch.fft.irfft(mixed, _n_fft(response))[..., :n_times]
         return y, mixing, x
@@ -408,7 +413,7 @@ class FBLightConvNet(EEGModule):
         x = activation(x)
         # (n_filters, batch, n_times) -> (n_filters, batch, n_windows, window)
         windows = x[..., : self.n_windows * self._window].unflatten(-1, (self.n_windows, self._window))
-        variance, _ = _Variance.apply(windows)
+        variance, _ = apply(_Variance, windows)
         features = self.attn_conv(variance.clamp(1e-6, 1e6).log().transpose(0, 1))
         # the bias that cancelled has gradient 0, not a missing one
         return features + 0 * bias if norm.training else features
@@ -419,7 +424,7 @@ class FBLightConvNet(EEGModule):
             if x.is_complex():  # spectra
                 response = self._bank.response(self.n_times, x)  # (n_bands, n_freqs)
                 dtype = response.real.dtype
-                return _FilterAndMix.apply(x, weight.to(dtype), bias.to(dtype), response, self.n_times)[0]
+                return apply(_FilterAndMix, x, weight.to(dtype), bias.to(dtype), response, self.n_times)[0]
             # filtered before: (batch, n_bands, n_chans, n_times)
             weight = weight.flatten(1).to(x.dtype).expand(x.shape[0], -1, -1)
             return torch.bmm(weight, x.flatten(1, 2)).transpose(0, 1) + bias.to(x.dtype)[:, None, None]

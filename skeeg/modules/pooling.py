@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from skeeg.modules.autograd import apply
+
 
 class _SegmentMoments(torch.autograd.Function):
     """Mean and sum of squared deviations of consecutive segments, one length a group of channels.
@@ -124,7 +126,7 @@ class MultiScaleVariancePool(nn.Module):
         n_scales = len(self.kernel_sizes)
         n_windows = self.n_windows(x.shape[-1])
         halves = [k // 2 for k in self.kernel_sizes]
-        moments = _SegmentMoments.apply(x, [n + 1 for n in n_windows], halves)
+        moments = apply(_SegmentMoments, x, [n + 1 for n in n_windows], halves)
         variances = []
         for i, (k, half) in enumerate(zip(self.kernel_sizes, halves, strict=True)):
             mean, square = moments[i], moments[n_scales + i]  # (batch, channels, n_windows + 1)

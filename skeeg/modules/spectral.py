@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from skeeg.modules.autograd import apply
+
 
 def fft_length(n: int) -> int:
     """Smallest length of at least ``n`` samples whose real FFT is fast.
@@ -223,7 +225,7 @@ def filter_and_mix(x, taps, mix, left, right):
     >>> filter_and_mix(torch.randn(8, 22, 1000), torch.randn(40, 25), torch.randn(40, 22), 12, 12).shape
     torch.Size([8, 40, 1000])
     """
-    return _FilterAndMix.apply(x, taps, mix, left, right)[0]
+    return apply(_FilterAndMix, x, taps, mix, left, right)[0]
 
 
 def window_moments(x, n_taps, left, right):
@@ -372,7 +374,7 @@ def batch_norm(y, norm):
     """
     if not _uses_batch_statistics(norm):
         return F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-    normalised, mean, variance = _BatchNorm.apply(y, *_scale_and_bias(norm, y), norm.eps)
+    normalised, mean, variance = apply(_BatchNorm, y, *_scale_and_bias(norm, y), norm.eps)
     _track(norm, mean, variance, y.shape[0] * y.shape[2])
     return normalised
 
@@ -435,7 +437,7 @@ def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right
         y = filter_and_mix(x, taps, mix, left, right)
         scale, bias = _scale_and_bias(spatial_norm, mix)
         # The shift moves the mean, and nothing else: it cancels from the normalised rows.
-        normalised, mean, variance = _BatchNorm.apply(y, scale, bias + 0 * shift, spatial_norm.eps)
+        normalised, mean, variance = apply(_BatchNorm, y, scale, bias + 0 * shift, spatial_norm.eps)
         _track(spatial_norm, mean + shift, variance, y.shape[0] * y.shape[2])
         return normalised
     scale, bias = _scale_and_bias(spatial_norm, mix)

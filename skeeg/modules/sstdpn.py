@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
 from skeeg.modules.pooling import MultiScaleVariancePool
 from skeeg.modules.spectral import batch_norm, fft_length, fir_response, spectrum
@@ -179,7 +180,7 @@ class _Encoder(nn.Module):
                 scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
                 mixing = mixing * scale
                 offset = (offset - norm.running_mean) * scale + norm.bias
-            fused = _FilterAndMixTrials.apply(spectra, responses, mixing, offset, n, x.shape[-1])
+            fused = apply(_FilterAndMixTrials, spectra, responses, mixing, offset, n, x.shape[-1])
             if norm.training:
                 fused = batch_norm(fused, norm)
             return self.mvp(activation(fused))  # (batch, n_fused, n_times) -> (batch, n_features)
