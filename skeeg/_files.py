@@ -17,8 +17,15 @@ def write_atomically(path, data):
         The file; its directory must exist.
     data : bytes
         Its new content.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such directory.
     """
     path = Path(os.path.realpath(path))  # a link stays a link
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no directory {str(path.parent)!r} to write {path.name!r} to")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with open(temporary, "xb") as file:

@@ -97,6 +97,12 @@ def save(estimator, path):
         When a part of it cannot be kept without pickle, such as a step of another library; nothing is
         written then.
 
+    Notes
+    -----
+    Pipelines with steps of other libraries can be kept with skops, which asks the reader what to trust: for
+    skeeg's estimators, their own names, such as ``skops.io.load(path, trusted=["skeeg.preprocessing.Scaler",
+    "skeeg.sstdpn.SSTDPNClassifier"])``.
+
     Examples
     --------
     >>> import os, tempfile, numpy as np, skeeg
@@ -368,6 +374,10 @@ class _Writer:
         )
 
     def _pipeline(self, pipeline, where):
+        if pipeline.memory is not None:
+            raise ValueError(
+                f"{where}.memory is set: a cache is a folder of pickles; set memory=None to save"
+            )
         for name, step in pipeline.steps:
             if (
                 step is not None
@@ -486,6 +496,8 @@ class _Reader:
             made = cls.__new__(cls)
             vars(made).update(params)
             return made
+        if params.get("memory") is not None:
+            raise ValueError("it sets a Pipeline's memory, a folder of pickles")
         made = cls(**params)
         learned = {name: self.decode(value) for name, value in entry["learned"].items()}
         if "state" in entry:
@@ -508,8 +520,7 @@ def _restore(net, learned, state, history):
     net.device_ = _present_device(net.device)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fit has said it
-        torch.manual_seed(0)  # initial weights are drawn, and replaced
-        net.initialize()
+        net.initialize()  # initial weights are drawn, and replaced
     for name, values in state.items():
         getattr(net, f"{name}_").load_state_dict(values)
     net._history = history

@@ -306,9 +306,26 @@ def test_searches_are_refused(path):
     skeeg.save(search.best_estimator_, path)
 
 
-def test_missing_file(path):
+def test_caches_are_refused(path, tmp_path):
+    X, y = data()
+    pipe = make_pipeline(Scaler(), make(), memory=str(tmp_path / "cache")).fit(X, y)
+    with pytest.raises(ValueError, match=r"Pipeline\.memory is set"):
+        skeeg.save(pipe, path)
+    pipe.set_params(memory=None)
+
+    def change(document):
+        document["estimator"]["params"]["memory"] = "folder"
+
+    with pytest.raises(ValueError, match="a folder of pickles"):
+        from_bytes(forge(to_bytes(pipe), change))
+
+
+def test_missing_files_and_directories(path):
     with pytest.raises(FileNotFoundError):
         skeeg.load(path)
+    scaler = Scaler().fit(data()[0])
+    with pytest.raises(FileNotFoundError, match="there is no directory"):
+        skeeg.save(scaler, path / "deeper")
 
 
 # ----- safety ---------------------------------------------------------------------------------------------
