@@ -1,0 +1,212 @@
+"""Accuracy of every network, baseline and training choice, on real and simulated recordings.
+
+    python benchmarks/accuracy.py [--parts networks ablations ...] [--seeds 1] [--n-jobs 2] [--out DIR]
+
+Writes ``accuracy.csv`` (a row a part, pipeline, seed and subject), ``summary.csv`` and ``accuracy.png`` into
+DIR. Finished folds are kept there: the same command goes on where it stopped. Recordings come through MNE
+(set ``MNE_DATASETS_EEGBCI_PATH`` where they lie already); without them only the simulated parts run.
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import make_pipeline
+
+from skeeg import (
+    AttentionBaseNetClassifier,
+    EuclideanAlignment,
+    FBLightConvNetClassifier,
+    Scaler,
+    SincShallowNetClassifier,
+    SSTDPNClassifier,
+)
+from skeeg.augmentation import ChannelDropout, MirrorLeftRight, TimeShift
+from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm, make_tangent_space_lr
+from skeeg.datasets import fetch_eegbci, make_motor_imagery
+from skeeg.evaluation import compare
+from skeeg.preprocessing import BandPass
+
+MOTOR = [f"{row}{column}" for row in ("FC", "C", "CP") for column in ("5", "3", "1", "z", "2", "4", "6")]
+NETWORKS = {
+    "SSTDPN": SSTDPNClassifier,
+    "AttentionBaseNet": AttentionBaseNetClassifier,
+    "SincShallowNet": SincShallowNetClassifier,
+    "FBLightConvNet": FBLightConvNetClassifier,
+}
+
+
+def networks(seed, *before, **params):
+    """Every network with its defaults, behind some transformers and a Scaler."""
+    return {
+        name: make_pipeline(*before, Scaler(), cls(random_state=seed, verbose=0, **params))
+        for name, cls in NETWORKS.items()
+    }
+
+
+def baselines(seed):
+    """Every baseline, as it is and with subjects re-centred."""
+    made = {
+        "CSP+LDA": make_csp_lda,
+        "FBCSP+LDA": make_fbcsp_lda,
+        "MDM": make_mdm,
+        "tangent space+LR": make_tangent_space_lr,
+    }
+    plain = {name: make() for name, make in made.items()}
+    return plain | {f"{name}, re-centred": make(recenter=True) for name, make in made.items()}
+
+
+def without_slow_waves(seed):
+    """Networks on 4-38 Hz, where eye movements say little, each subject aligned."""
+    return networks(seed, BandPass(4.0, 38.0), EuclideanAlignment())
+
+
+def losses(seed):
+    """The dual-prototype loss with every network, against cross-entropy."""
+    return {
+        f"{name}, {loss}": pipe
+        for loss in ("cross_entropy", "dual_prototype")
+        for name, pipe in networks(seed, loss=loss).items()
+    }
+
+
+def choices(seed):
+    """One training choice at a time, on AttentionBaseNet."""
+    variants = {
+        "default": {},
+        "lr 1e-3": {"lr": 1e-3},
+        "lr 1e-2": {"lr": 1e-2},
+        "constant rate": {"lr_schedule": "constant", "lr": 1e-3},
+        "cosine": {"lr_schedule": "cosine"},
+        "Adam": {"optimizer": "adam", "weight_decay": 0.0},
+        "batches of 64": {"batch_size": 64},
+        "25 epochs": {"max_epochs": 25},
+        "100 epochs": {"max_epochs": 100},
+        "label smoothing 0.1": {"label_smoothing": 0.1},
+        "validation 20 %, best weights": {"train_split": 0.2},
+        "time shift": {"augmentation": TimeShift()},
+        "channel dropout": {"augmentation": ChannelDropout()},
+    }
+    made = {
+        name: make_pipeline(Scaler(), AttentionBaseNetClassifier(random_state=seed, verbose=0, **params))
+        for name, params in variants.items()
+    }
+    aligned = AttentionBaseNetClassifier(random_state=seed, verbose=0)
+    return made | {"Euclidean alignment": make_pipeline(EuclideanAlignment(), Scaler(), aligned)}
+
+
+def mirrored(seed, ch_names):
+    """Left-right mirroring, where slow waves are left out."""
+    before = (BandPass(4.0, 38.0), EuclideanAlignment(), Scaler())
+    mirror = MirrorLeftRight(list(ch_names))
+    return {
+        name: make_pipeline(
+            *before, AttentionBaseNetClassifier(random_state=seed, verbose=0, augmentation=augmentation)
+        )
+        for name, augmentation in {"no mirroring": None, "mirroring": mirror}.items()
+    }
+
+
+def parts(n_subjects):
+    """What is measured: name -> (data, question, pipelines)."""
+    found = {}
+    try:
+        X, y, metadata = fetch_eegbci(subjects=range(1, n_subjects + 1))
+    except Exception as error:
+        print(f"no real recordings ({error}); simulated data only")
+    else:
+        real, motor = (X, y, metadata), (X[:, [X.ch_names.index(name) for name in MOTOR]], y, metadata)
+        found = {
+            "networks, broadband, cross-subject": (real, "cross-subject", networks),
+            "baselines, 8-30 Hz, cross-subject": (real, "cross-subject", baselines),
+            "baselines, 21 channels, cross-subject": (motor, "cross-subject", baselines),
+            "networks, 4-38 Hz, cross-subject": (real, "cross-subject", without_slow_waves),
+            "networks, 4-38 Hz, 21 channels, cross-subject": (motor, "cross-subject", without_slow_waves),
+            "networks, broadband, within-subject": (real, "within-subject", networks),
+            "baselines, 8-30 Hz, within-subject": (real, "within-subject", baselines),
+            "choices, broadband, cross-subject": (real, "cross-subject", choices),
+            "losses, broadband, cross-subject": (real, "cross-subject", losses),
+            "mirroring, 4-38 Hz, 21 channels, cross-subject": (
+                motor,
+                "cross-subject",
+                lambda seed: mirrored(seed, MOTOR),
+            ),
+        }
+    simulated = make_motor_imagery(n_subjects=6, n_trials=80, random_state=0)
+    found["networks, simulated, cross-subject"] = (simulated, "cross-subject", networks)
+    found["baselines, simulated, cross-subject"] = (simulated, "cross-subject", baselines)
+    return found
+
+
+def summarize(rows):
+    """Mean and standard error over subjects, of accuracies averaged over seeds."""
+    by_subject = rows.groupby(["part", "pipeline", "subject"], sort=False)[["accuracy", "fit_time"]].mean()
+    by_pipeline = by_subject.groupby(["part", "pipeline"], sort=False)
+    summary = by_pipeline["accuracy"].agg(["mean", "sem"]).mul(100)
+    seeds = rows.groupby(["part", "pipeline", "seed"], sort=False)["accuracy"].mean().mul(100)
+    summary["sd over seeds"] = seeds.groupby(["part", "pipeline"], sort=False).std()
+    summary["fit time (s)"] = by_pipeline["fit_time"].median()
+    return summary.round(1)
+
+
+def draw(summary, path):
+    """Draw every part's pipelines with their standard errors."""
+    names = summary.index.get_level_values("part").unique()
+    sizes = [len(summary.loc[name]) for name in names]
+    figure, axes = plt.subplots(
+        len(names),
+        1,
+        figsize=(7, 0.28 * sum(sizes) + 0.7 * len(names)),
+        sharex=True,
+        squeeze=False,
+        gridspec_kw={"height_ratios": sizes},
+        layout="constrained",
+    )
+    for ax, name in zip(axes[:, 0], names, strict=True):
+        part = summary.loc[name][::-1]
+        ax.errorbar(part["mean"], np.arange(len(part)), xerr=part["sem"], fmt="o", color="#0072B2", ms=4)
+        ax.set(yticks=np.arange(len(part)), yticklabels=part.index, title=name, ylim=(-0.6, len(part) - 0.4))
+        ax.axvline(50, color="0.6", linestyle=":", linewidth=1)
+        ax.title.set_size(10)
+    axes[-1, 0].set_xlabel("accuracy (%), mean ± standard error over subjects; dotted: chance")
+    figure.savefig(path, dpi=130)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--parts", nargs="*", default=[""], help="run the parts whose name holds any of these"
+    )
+    parser.add_argument("--subjects", type=int, default=20, help="EEGBCI subjects, from the first")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--n-jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("results/accuracy"))
+    arguments = parser.parse_args()
+    rows = []
+    for name, ((X, y, metadata), cv, make) in parts(arguments.subjects).items():
+        if not any(word in name for word in arguments.parts):
+            continue
+        for seed in range(arguments.seeds):
+            print(f"{name}, seed {seed}", flush=True)
+            folder = arguments.out / name.replace(", ", "_").replace(" ", "-") / str(seed)
+            result = compare(
+                make(seed), X, y, metadata, cv=cv, n_jobs=arguments.n_jobs, out=folder, random_state=0
+            )
+            if result.interrupted:
+                raise SystemExit("interrupted; the same command goes on from here")
+            rows.append(result.scores.assign(part=name, seed=seed))
+    rows = pd.concat(rows)
+    rows.to_csv(arguments.out / "accuracy.csv", index=False)
+    summary = summarize(rows)
+    summary.to_csv(arguments.out / "summary.csv")
+    draw(summary, arguments.out / "accuracy.png")
+    print(summary.to_string())
+
+
+if __name__ == "__main__":
+    main()
