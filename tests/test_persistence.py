@@ -28,6 +28,8 @@ from skeeg import (
     Scaler,
     SincShallowNetClassifier,
     SSTDPNClassifier,
+    augmentation,
+    preprocessing,
 )
 from skeeg.persistence import _NO_SUM, _place_of_sum, from_bytes, model_card, to_bytes
 
@@ -197,6 +199,47 @@ def test_alignment_keeps_the_references_of_its_groups(path):
     np.testing.assert_array_equal(
         skeeg.load(path).transform(X, groups=groups), ea.transform(X, groups=groups)
     )
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        Scaler("microvolt"),
+        preprocessing.BandPass(8, 30),
+        preprocessing.Resampler(50),
+        preprocessing.Crop(0.1, 0.9),
+        preprocessing.ExponentialMovingStandardizer(),
+    ],
+    ids=lambda transformer: type(transformer).__name__,
+)
+def test_every_transformer_comes_back(transformer, path):
+    X, _ = data()
+    transformer.fit(X)
+    skeeg.save(transformer, path)
+    same = skeeg.load(path)
+    np.testing.assert_array_equal(same.transform(X), transformer.transform(X))
+    assert vars(same.transform(X)).keys() == vars(transformer.transform(X)).keys()
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        augmentation.SegmentRecombination(),
+        augmentation.TimeShift(),
+        augmentation.ChannelDropout(),
+        augmentation.MirrorLeftRight(NAMES),
+        augmentation.FourierSurrogate(),
+        augmentation.SmoothTimeMask(),
+    ],
+    ids=lambda chosen: type(chosen).__name__,
+)
+def test_every_augmentation_comes_back(chosen, path):
+    X, y = data()
+    clf = make(augmentation=[chosen]).fit(X, y)
+    clf.save(path)
+    same = skeeg.load(path)
+    assert repr(same.augmentation) == repr(clf.augmentation)
+    assert_same(clf.partial_fit(X, y), same.partial_fit(X, y), X)
 
 
 def test_metadata_requests_come_back(path):
@@ -430,6 +473,21 @@ def forge(good, change):
 def test_forging_is_not_what_fails(saved):
     good, X, expected = saved
     np.testing.assert_array_equal(from_bytes(forge(good, lambda d: d)).predict_proba(X), expected)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_what_was_trained_on_a_gpu_loads_without_one(saved):
+    good, X, expected = saved
+
+    def change(document):
+        classifier = document["estimator"]["params"]["steps"][1]["tuple"][1]
+        assert classifier["params"]["device"] == "auto"
+        classifier["params"]["device"] = "cuda"
+
+    same = from_bytes(forge(good, change))
+    assert same[-1].device_ == torch.device("cpu")
+    assert same[-1].device == "cuda"
+    np.testing.assert_array_equal(same.predict_proba(X), expected)
 
 
 def test_newer_formats_say_what_to_do(saved):
