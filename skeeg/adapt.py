@@ -10,8 +10,6 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skeeg.modules.base import HEAD
-
 # names of the 10-20 system that the 10-10 system changed
 _RENAMED = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
 
@@ -177,14 +175,25 @@ def learn_channels(net, source):
     return source.channel_map_ if matrix is None else source.channel_map_ @ matrix
 
 
+def freeze_encoder(module):
+    """Let training change the head of a network alone."""
+    if not hasattr(module, "freeze_encoder"):
+        raise ValueError(
+            f"freeze_encoder=True: {type(module).__name__} does not tell its head from its encoder; derive "
+            "it from skeeg.modules.EEGModule"
+        )
+    module.freeze_encoder()
+
+
 def start_from(net, source):
     """Give a new network the weights of a trained one; the head's where the classes are the same."""
     weights = net.module_.state_dict()
     trained = source.module_.state_dict()
+    head = getattr(net.module_, "head_names", ())
     if not np.array_equal(net.classes_, source.classes_):
-        trained = {k: v for k, v in trained.items() if k.split(".")[0] not in HEAD}
+        trained = {k: v for k, v in trained.items() if k.split(".")[0] not in head}
     unlike = sorted(k for k, v in trained.items() if k not in weights or weights[k].shape != v.shape)
-    encoder = {k for k in weights if k.split(".")[0] not in HEAD}
+    encoder = {k for k in weights if k.split(".")[0] not in head}
     if unlike or not encoder <= set(trained):
         own, theirs = net.get_params(deep=False), source.get_params(deep=False)
         differing = [

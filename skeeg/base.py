@@ -34,7 +34,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm.auto import tqdm
 
 from skeeg._epochs import as_trials
-from skeeg.adapt import find_pretrained, learn_channels, start_from
+from skeeg.adapt import find_pretrained, freeze_encoder, learn_channels, start_from
 from skeeg.augmentation import Augmentation
 from skeeg.iterators import TrialDataset, TrialIterator
 from skeeg.losses import DualPrototypeLoss
@@ -478,7 +478,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         if source is not None:
             start_from(self, source)
         if self.freeze_encoder:
-            self.module_.freeze_encoder()
+            freeze_encoder(self.module_)
         return self
 
     def initialize_criterion(self):

@@ -208,7 +208,7 @@ class EuclideanAlignment(_TrialTransformer):
     Attributes
     ----------
     references_ : dict {group: ndarray of float64, shape (n_chans, n_chans)}
-        Mean covariance of each group seen in ``fit``.
+        Mean covariance of each group seen in ``fit``; empty without groups.
     reference_ : ndarray of float64, shape (n_chans, n_chans)
         Mean covariance of all trials of ``fit``.
     n_chans_ : int
@@ -310,7 +310,9 @@ class EuclideanAlignment(_TrialTransformer):
     def _fit(self, X, groups):
         trials = self._fit_trials(X)
         self.references_ = {
-            group: _mean_covariance(trials.data[rows]) for group, rows in _rows_of_groups(groups, trials.data)
+            group: _mean_covariance(trials.data[rows])
+            for group, rows in _rows_of_groups(groups, trials.data)
+            if group is not None
         }
         self.reference_ = _mean_covariance(trials.data)
         return trials

@@ -8,17 +8,20 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from torch import nn
 
 import skeeg
 from skeeg import (
     AttentionBaseNetClassifier,
     EEGArray,
+    EEGClassifier,
     FBLightConvNetClassifier,
     Scaler,
     SincShallowNetClassifier,
     SSTDPNClassifier,
 )
 from skeeg.adapt import channel_map
+from skeeg.modules import EEGModule
 
 SMALL = {
     SSTDPNClassifier: {
@@ -239,6 +242,54 @@ def test_unfitted_and_other_classes_are_refused(pretrained):
         make(SincShallowNetClassifier, pretrained=FrozenEstimator(pretrained[SSTDPNClassifier])).fit(X, y)
     with pytest.raises(FileNotFoundError, match="neither a directory nor the name of a repository"):
         make(pretrained="./no_such_file").fit(X, y)
+
+
+class MeanPower(nn.Module):
+    def __init__(self, n_chans, n_outputs):
+        super().__init__()
+        self.head = nn.Linear(n_chans, n_outputs)
+
+    def forward(self, x):
+        return self.head(x.square().mean(-1).log())
+
+
+class NamedHead(EEGModule):
+    head_names = ("classify",)
+
+    def __init__(self, n_chans=None, n_outputs=None, n_times=None):
+        super().__init__(n_chans, n_outputs, n_times)
+        self.mix = nn.Linear(n_chans, 2)
+        self.classify = nn.Linear(2, n_outputs)
+
+    def forward_features(self, x):
+        return self.mix(x.square().mean(-1).log())
+
+    def forward_head(self, features):
+        return self.classify(features)
+
+
+class MeanPowerClassifier(EEGClassifier):
+    module = MeanPower
+
+
+class NamedHeadClassifier(EEGClassifier):
+    module = NamedHead
+
+
+def test_networks_of_ones_own():
+    X, y = data()
+    plain = MeanPowerClassifier(max_epochs=2, random_state=0).fit(X, y)
+    further = MeanPowerClassifier(max_epochs=1, lr=1e-12, weight_decay=0.0, pretrained=FrozenEstimator(plain))
+    np.testing.assert_allclose(further.fit(X, y).predict_proba(X), plain.predict_proba(X), atol=1e-6)
+    with pytest.raises(ValueError, match=r"MeanPower does not tell its head.*EEGModule"):
+        further.set_params(freeze_encoder=True).fit(X, y)
+    own = NamedHeadClassifier(max_epochs=2, random_state=0).fit(X, y)
+    frozen = NamedHeadClassifier(max_epochs=2, pretrained=FrozenEstimator(own), freeze_encoder=True).fit(X, y)
+    assert torch.equal(frozen.module_.mix.weight, own.module_.mix.weight)
+    assert not torch.equal(frozen.module_.classify.weight, own.module_.classify.weight)
+    frozen.module_.head_names = ("elsewhere",)
+    with pytest.raises(ValueError, match=r"NamedHead has no parameter in any of \('elsewhere',\)"):
+        frozen.module_.freeze_encoder()
 
 
 def test_a_failed_adaptation_leaves_a_fitted_estimator_as_it_was(pretrained):

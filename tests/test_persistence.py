@@ -600,9 +600,13 @@ def test_hub_says_how_to_install_itself(path, monkeypatch):
 def test_skops_round_trip():
     skops_io = pytest.importorskip("skops.io")
     X, y = data()
-    pipe = make_pipeline(Scaler(), make()).fit(X, y)
+    pipe = make_pipeline(Scaler(), EuclideanAlignment(), make()).fit(X, y)
     dumped = skops_io.dumps(pipe)
-    trusted = ["skeeg.preprocessing.Scaler", "skeeg.sstdpn.SSTDPNClassifier"]
+    trusted = [
+        "skeeg.preprocessing.EuclideanAlignment",
+        "skeeg.preprocessing.Scaler",
+        "skeeg.sstdpn.SSTDPNClassifier",
+    ]
     assert skops_io.get_untrusted_types(data=dumped) == trusted
     same = skops_io.loads(dumped, trusted=trusted)
     assert_same(pipe, same, X)

@@ -18,9 +18,6 @@ from skeeg._files import fetch, upload, write_atomically
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
-#: Names under which networks keep their classifier; all else is the encoder.
-HEAD = ("final_layer", "proto_sep", "proto_cpt")
-
 
 class EEGModule(nn.Module):
     """Base of skeeg's networks.
@@ -29,7 +26,7 @@ class EEGModule(nn.Module):
     on top of the encoder's features). Subclasses write those two and ``reset_head``; they store every
     ``__init__`` argument unchanged under its own name, as scikit-learn estimators do, so that the
     configuration of a network can be read back. ``str(network)`` is a table of its layers, which they list
-    in ``_layers``.
+    in ``_layers``. What belongs to the head is named in ``head_names``; all else is the encoder.
 
     Parameters
     ----------
@@ -51,6 +48,8 @@ class EEGModule(nn.Module):
     ValueError
         When the shape of the input does not follow from the arguments, or they contradict each other.
     """
+
+    head_names = ("final_layer", "proto_sep", "proto_cpt")
 
     def __init__(
         self,
@@ -373,9 +372,19 @@ class EEGModule(nn.Module):
         -------
         EEGModule
             Itself.
+
+        Raises
+        ------
+        ValueError
+            When the network has no parameter under the names in ``head_names``.
         """
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(name.split(".")[0] in HEAD)
+            parameter.requires_grad_(name.split(".")[0] in self.head_names)
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            raise ValueError(
+                f"{type(self).__name__} has no parameter in any of {self.head_names}; name the parts of its "
+                "head in the class attribute head_names"
+            )
         self._frozen = True
         return self.train(self.training)
 
@@ -384,7 +393,7 @@ class EEGModule(nn.Module):
         super().train(mode)
         if getattr(self, "_frozen", False):
             for name, child in self.named_children():
-                if name not in HEAD:
+                if name not in self.head_names:
                     child.eval()
         return self
 
