@@ -2,9 +2,9 @@
 
 A file holds everything that predicts, and that training goes on from: parameters, what ``fit`` learned,
 weights, the state of loss and optimiser, the history, and the versions that wrote it. It is a safetensors
-file whose metadata hold two strings: ``skeeg``, a description in JSON that refers to the tensors by name, and
-``sha256``, a checksum of the whole file. One file, because it can be replaced atomically and handed on as it
-is, in a format that other tools read.
+file whose metadata hold one string, ``skeeg``: a checksum of the whole file and, after a space, a description
+in JSON that refers to the tensors by name. One file, because it can be replaced atomically and handed on as
+it is, in a format that other tools read; the same estimator gives the same bytes.
 
 Loading executes nothing: the description names classes, and only those that are listed here (of skeeg,
 torch.nn, torch.optim, scikit-learn's splitters) or handed over by the caller are made.
@@ -231,8 +231,7 @@ def to_bytes(estimator):
         "versions": _versions(),
         "estimator": writer.encode(estimator, type(estimator).__name__),
     }
-    metadata = {"skeeg": json.dumps(document, allow_nan=False), "sha256": _NO_SUM}
-    data = save_tensors(writer.tensors, metadata)
+    data = save_tensors(writer.tensors, {"skeeg": f"{_NO_SUM} {json.dumps(document, allow_nan=False)}"})
     start = _place_of_sum(data)
     return data[:start] + hashlib.sha256(data).hexdigest().encode() + data[start + len(_NO_SUM) :]
 
@@ -240,10 +239,9 @@ def to_bytes(estimator):
 def from_bytes(data, classes=(), name="the file"):
     """Get the estimator back from the content of its file."""
     try:
-        metadata = _header(data)["__metadata__"]
-        document, checksum = metadata["skeeg"], metadata["sha256"]
+        checksum, _, document = _header(data)["__metadata__"]["skeeg"].partition(" ")
         start = _place_of_sum(data)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{name} is not a file of skeeg.save, or is cut off or damaged at its start"
         ) from error
@@ -271,7 +269,7 @@ def _header(data):
 
 
 def _place_of_sum(data):
-    key = b'"sha256":"'
+    key = b'"skeeg":"'
     return data.index(key, 8) + len(key)
 
 
@@ -369,8 +367,9 @@ class _Writer:
         if _is_kept(type(value)):
             return self._object(value, where)
         raise ValueError(
-            f"{where} is {value!r} of {type(value)}, which skeeg.save does not keep. Take it out, or use "
-            "skops: skops.io.dump(estimator, path)"
+            f"{where} is {value!r} of {type(value)}; skeeg.save keeps skeeg's own estimators, plain values "
+            "and arrays alone. Set another value before saving (set_params); an estimator of another library can "
+            "be saved around skeeg's with skops"
         )
 
     def _pipeline(self, pipeline, where):
