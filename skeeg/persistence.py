@@ -368,8 +368,8 @@ class _Writer:
             return self._object(value, where)
         raise ValueError(
             f"{where} is {value!r} of {type(value)}; skeeg.save keeps skeeg's own estimators, plain values "
-            "and arrays alone. Set another value before saving (set_params); an estimator of another library can "
-            "be saved around skeeg's with skops"
+            "and arrays alone. Set another value before saving (set_params); an estimator of another library "
+            "can be saved around skeeg's with skops"
         )
 
     def _pipeline(self, pipeline, where):
