@@ -11,6 +11,7 @@ from torch import nn
 from skeeg.modules.attention import make_attention
 from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.base import EEGModule
+from skeeg.modules.linear import linear
 from skeeg.modules.spectral import batch_norm, filter_norm_mix_norm, in_place
 from skeeg.modules.windows import fit_lengths
 
@@ -365,4 +366,5 @@ class AttentionBaseNet(EEGModule):
 
     def forward_head(self, features):
         """Classify features: (batch, n_features) -> logits (batch, n_outputs)."""
-        return self.final_layer(features)
+        layer = self.final_layer[1]
+        return linear(features, layer.weight, layer.bias)

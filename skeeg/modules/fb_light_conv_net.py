@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 from .autograd import apply
 from .base import EEGModule
 from .filter_bank import FilterBankDesign, make_bands
+from .linear import linear
 from .spectral import batch_norm
 from .windows import fit_lengths
 
@@ -74,7 +75,7 @@ class _FilterAndMix(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad, *_):
         mixing, x, response = ctx.saved_tensors
-        n_filters, _, n_chans = ctx.weight_shape
+        n_chans = ctx.weight_shape[-1]
         n_fft = _n_fft(response)
         # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
         count = torch.full_like(response[0].real, 2 / n_fft)
@@ -84,9 +85,11 @@ class _FilterAndMix(torch.autograd.Function):
             grad_bias = grad.sum((1, 2))
         grad = _pack(torch.fft.rfft(grad, n_fft), response)  # (n_freqs, n_filters, batch)
         if ctx.needs_input_grad[1]:
-            grad_mixing = torch.bmm(x, grad.mH).flatten(1)  # (n_freqs, n_chans * n_filters), conjugate
-            grad_weight = ((response * count) @ grad_mixing).real
-            grad_weight = grad_weight.unflatten(1, (n_chans, n_filters)).permute(2, 0, 1)
+            grad_mixing = torch.bmm(x, grad.mH).transpose(0, 1)  # (n_chans, n_freqs, n_filters), conjugate
+            # a product for each channel: threads that share one product round differently
+            grad_weight = torch.bmm((response * count).expand(n_chans, -1, -1), grad_mixing).real.permute(
+                2, 1, 0
+            )
         if ctx.needs_input_grad[0]:
             grad_x = _unpack(torch.bmm(mixing.mH, grad), response).transpose(0, 1) * count
         return grad_x, grad_weight, grad_bias, None, None
@@ -431,4 +434,4 @@ class FBLightConvNet(EEGModule):
 
     def forward_head(self, features):
         """Classify features: (batch, n_filters_spat) -> logits (batch, n_outputs)."""
-        return self.final_layer(features)
+        return linear(features, self.final_layer.weight, self.final_layer.bias)

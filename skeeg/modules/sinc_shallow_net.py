@@ -11,6 +11,7 @@ from torch import nn
 from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.base import EEGModule
 from skeeg.modules.constraints import renorm_rows
+from skeeg.modules.linear import linear
 from skeeg.modules.spectral import filter_norm_mix_norm, in_place
 from skeeg.modules.windows import fit_lengths
 
@@ -365,4 +366,4 @@ class SincShallowNet(EEGModule):
         weight = self.final_layer.weight
         if self.max_norm_dense is not None:
             weight = renorm_rows(weight, self.max_norm_dense)
-        return nn.functional.linear(features, weight, self.final_layer.bias)
+        return linear(features, weight, self.final_layer.bias)

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
+from skeeg.modules.linear import linear
 from skeeg.modules.pooling import MultiScaleVariancePool
 from skeeg.modules.spectral import batch_norm, fft_length, fir_response, spectrum
 from skeeg.modules.windows import fit_lengths
@@ -533,7 +534,7 @@ class SSTDPN(EEGModule):
             # must not invalidate what the first one saved.
             self.proto_sep.data.copy_(prototypes.detach())
             prototypes = self.proto_sep
-        return F.linear(features, prototypes)
+        return linear(features, prototypes)
 
     def gates(self, x):
         """Attention gates of trials.
