@@ -778,14 +778,22 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             seed = int(self.random_state)
         else:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        devices = [self.device_] if self.device_.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
+        kind = self.device_.type
+        with torch.random.fork_rng([self.device_] if kind == "cuda" else []):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU as well
+            if kind == "cuda":
+                with torch.cuda.device(self.device_):
+                    torch.cuda.manual_seed(seed)
+            elif kind == "mps":
+                before = torch.mps.get_rng_state()
+                torch.mps.manual_seed(seed)
             self._generator = torch.Generator(self.device_).manual_seed(seed)
             try:
                 yield seed
             finally:
                 del self._generator
+                if kind == "mps":
+                    torch.mps.set_rng_state(before)
 
     def fit_loop(self, trials, train, valid=None, continuing=False):
         """Run the epochs, watch the validation trials and restore the best weights.
