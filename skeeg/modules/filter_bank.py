@@ -7,7 +7,6 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from scipy import signal
 
 from .spectral import fft_length
 
@@ -287,14 +286,18 @@ class FilterBankDesign:
 
 def _chebyshev2(low_stop, high_stop, sfreq):
     """Second-order sections of the authors' filter, 30 dB down outside of (low_stop, high_stop)."""
-    return signal.cheby2(4, 30, [low_stop, high_stop], "bandpass", output="sos", fs=sfreq)
+    from scipy.signal import cheby2
+
+    return cheby2(4, 30, [low_stop, high_stop], "bandpass", output="sos", fs=sfreq)
 
 
 def _run(system, x):
     """Filter x from rest by an IIR system as MNE describes it."""
+    from scipy.signal import lfilter, sosfilt
+
     if "sos" in system:
-        return signal.sosfilt(system["sos"], x)
-    return signal.lfilter(system["b"], system["a"], x)
+        return sosfilt(system["sos"], x)
+    return lfilter(system["b"], system["a"], x)
 
 
 def _gain_at_zero(system):
