@@ -233,9 +233,21 @@ def memory_of_fit(whose, network, case, device):
         torch.cuda.reset_peak_memory_stats()
         estimator.fit(X, y)
         return torch.cuda.max_memory_allocated() / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident_memory("VmRSS")
     estimator.fit(X, y)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (resident_memory("VmHWM") - before) / 1024
+
+
+def resident_memory(name):
+    """Memory of this process, now (VmRSS) or at its peak (VmHWM), in kB.
+
+    Linux hands ru_maxrss down from the parent to a new process; these figures are the process's own.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    line = next(line for line in status.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1])
 
 
 def measure_memory(network, case, device, threads):

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("mne", "pyriemann", "matplotlib", "scipy.signal", "huggingface_hub", "onnx", "skops")
+HEAVY = ("mne", "pyriemann", "matplotlib", "huggingface_hub", "onnx", "skops")
 
 
 def test_import_leaves_what_is_heavy_to_those_who_use_it():
