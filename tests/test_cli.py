@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,6 +72,24 @@ def test_the_seed_decides_the_simulation(tmp_path, capsys):
 
     first, second = accuracy("0"), accuracy("1")
     assert not np.array_equal(first, second)
+
+
+def test_real_recordings_cross_subject(tmp_path, capsys):
+    folder = mne.get_config("MNE_DATASETS_EEGBCI_PATH")
+    if folder is None or not all(any(Path(folder).rglob(f"S00{s}R12.edf")) for s in (1, 2, 3)):
+        pytest.skip("MNE_DATASETS_EEGBCI_PATH names no recordings of subjects 1 to 3")
+    command = ["compare", "--data", "eegbci", "--subjects", "1-3", "--out", str(tmp_path)]
+    assert (
+        main([*command, "--pipelines", "csp-lda,attentionbasenet+ea", "--epochs", "3", "--n-jobs", "1"]) == 0
+    )
+    assert "135 trials of 3 subjects: 64 channels, 480 samples at 160 Hz" in capsys.readouterr().out
+    predictions = pd.read_csv(tmp_path / "predictions.csv")
+    counts = predictions.groupby(["pipeline", "subject", "run"]).size()
+    assert len(counts) == 2 * 3 * 3 and (counts == 15).all()
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--cv", "cross-session"])
+    assert end.value.code == 2
+    assert "at least 2 sessions" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

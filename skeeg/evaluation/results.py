@@ -179,9 +179,8 @@ class Comparison:
             lines.append("  ".join([f"{name:<{first}}", *aligned]))
         lines += ["", "accuracy: mean ± standard deviation over subjects"]
         if len(tests):
-            lines.append(
-                f"p: Wilcoxon signed-rank test over subjects, Holm's correction for {len(tests)} tests"
-            )
+            correction = f", Holm's correction for {len(tests)} tests" if len(tests) > 1 else ""
+            lines.append(f"p: Wilcoxon signed-rank test over subjects{correction}")
         for name, errors in self.scores[self.scores["error"] != ""].groupby("pipeline", sort=False):
             n_failed, first_error = errors["fold"].nunique(), errors.iloc[0]
             lines.append(
