@@ -152,6 +152,16 @@ def test_another_number_of_classes_gets_a_new_head(cls, tmp_path):
     torch.testing.assert_close(cls.from_pretrained(tmp_path)(trials()), other(trials()), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("n_outputs", [0, -2, 2.5, np.nan, np.inf, "3", None])
+def test_impossible_numbers_of_classes_leave_the_head_alone(cls, n_outputs):
+    net = make(cls)
+    before = net(trials())
+    with pytest.raises(ValueError, match=rf"n_outputs={n_outputs!r} must be a whole number of at least 1"):
+        net.reset_head(n_outputs)
+    assert net.n_outputs == N_OUTPUTS
+    torch.testing.assert_close(net(trials()), before, rtol=0, atol=0)
+
+
 def test_wrong_architecture_is_named(tmp_path):
     make(SSTDPN).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"holds a network SSTDPN; load it with SSTDPN\.from_pretrained"):

@@ -279,6 +279,15 @@ def test_return_features():
     assert torch.equal(network.forward_head(network.forward_features(x)), outputs["logits"])
 
 
+def test_no_activation_is_the_identity():
+    network, identity, elu = (make(activation=activation) for activation in (None, nn.Identity, nn.ELU))
+    x = trials(network)
+    for training in (True, False):
+        assert torch.equal(network.train(training)(x), identity.train(training)(x))
+    elu.load_state_dict(network.state_dict())
+    assert not torch.allclose(network(x), elu.eval()(x))
+
+
 def test_reset_head():
     network = make()
     x = trials(network)
@@ -289,8 +298,6 @@ def test_reset_head():
     assert network.proto_cpt.shape == (7, network.n_features)
     assert network.proto_sep.dtype == torch.float64
     assert torch.equal(network.forward_features(x), features)
-    with pytest.raises(ValueError, match="n_outputs=0"):
-        network.reset_head(0)
 
 
 def test_arguments_are_kept_as_given():
@@ -342,7 +349,7 @@ def test_a_single_sample_is_too_short():
         ({"spt_attn_epsilon": 0.0}, "spt_attn_epsilon=0.0"),
         ({"proto_sep_maxnorm": 0.0}, "proto_sep_maxnorm=0.0"),
         ({"proto_cpt_std": -1.0}, "proto_cpt_std=-1.0"),
-        ({"activation": None}, "activation=None"),
+        ({"activation": "elu"}, "activation='elu' must be a torch.nn.Module class or None"),
         ({"n_outputs": None}, "n_outputs"),
     ],
 )

@@ -312,7 +312,7 @@ class AttentionBaseNet(EEGModule):
         self.n_features = ch_dim * _n_pooled(
             n_pooled, lengths["temp_filter_length"], lengths["pool_length"], lengths["pool_stride"]
         )
-        self.reset_head(self.n_outputs)
+        self._make_head()
 
     def _layers(self):
         stem, second, rows = self.input_block, self.channel_attention_block, self.input_block.bn.num_features
@@ -350,10 +350,8 @@ class AttentionBaseNet(EEGModule):
             layers.insert(10, ("channel_attention_block.attention_block", (ch_dim, n_second), macs))
         return layers
 
-    def reset_head(self, n_outputs):
-        """Replace the classifier by a new one for ``n_outputs`` classes."""
-        self.n_outputs = n_outputs
-        head = nn.Linear(self.n_features, n_outputs).to(self.input_block.temporal_conv.weight)
+    def _make_head(self):
+        head = nn.Linear(self.n_features, self.n_outputs).to(self.input_block.temporal_conv.weight)
         self.final_layer = nn.Sequential(nn.Flatten(), head)
 
     def forward_features(self, x):

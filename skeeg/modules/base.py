@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,11 @@ class EEGModule(nn.Module):
     """Base of skeeg's networks.
 
     A network is two functions: ``forward_features`` (an encoder) and ``forward_head`` (a classifier
-    on top of the encoder's features). Subclasses write those two and ``reset_head``; they store every
-    ``__init__`` argument unchanged under its own name, as scikit-learn estimators do, so that the
-    configuration of a network can be read back. ``str(network)`` is a table of its layers, which they list
-    in ``_layers``. What belongs to the head is named in ``head_names``; all else is the encoder.
+    on top of the encoder's features). Subclasses write those two; they store every ``__init__`` argument
+    unchanged under its own name, as scikit-learn estimators do, so that the configuration of a network can
+    be read back. ``str(network)`` is a table of its layers, which they list in ``_layers``. What belongs to
+    the head is named in ``head_names`` and made in ``_make_head``, for ``n_outputs`` classes; all else is
+    the encoder.
 
     Parameters
     ----------
@@ -73,8 +75,7 @@ class EEGModule(nn.Module):
         ):
             if value is None:
                 raise ValueError(f"{type(self).__name__} needs {name}; give {remedy}")
-            if int(value) != value or value < 1:
-                raise ValueError(f"{name}={value} must be a whole number of at least 1")
+            setattr(self, name, _count(name, value))
         if chs_info is not None and len(chs_info) != n_chans:
             raise ValueError(f"n_chans={n_chans} but chs_info describes {len(chs_info)} channels")
         if (
@@ -86,9 +87,6 @@ class EEGModule(nn.Module):
                 f"n_times={n_times} but input_window_seconds={input_window_seconds} at "
                 f"sfreq={sfreq} is {round(input_window_seconds * sfreq)} samples"
             )
-        self.n_chans = int(n_chans)
-        self.n_outputs = int(n_outputs)
-        self.n_times = int(n_times)
         self.input_window_seconds = input_window_seconds
         self.sfreq = sfreq
         self.chs_info = chs_info
@@ -359,8 +357,24 @@ class EEGModule(nn.Module):
     # ----- adapting ---------------------------------------------------------------------------------------
 
     def reset_head(self, n_outputs):
-        """Replace the classifier by a new one for ``n_outputs`` classes."""
-        raise NotImplementedError("a network defines reset_head")
+        """Replace the head by a new one.
+
+        Parameters
+        ----------
+        n_outputs : int
+            Number of classes from now on.
+
+        Raises
+        ------
+        ValueError
+            When ``n_outputs`` is not a whole number of at least 1; the head stays as it is then.
+        """
+        self.n_outputs = _count("n_outputs", n_outputs)
+        self._make_head()
+
+    def _make_head(self):
+        """Make a head for ``n_outputs`` classes, with new weights of the encoder's type and device."""
+        raise NotImplementedError("a network defines _make_head")
 
     def freeze_encoder(self):
         """Let training change the head alone.
@@ -396,6 +410,13 @@ class EEGModule(nn.Module):
                 if name not in self.head_names:
                     child.eval()
         return self
+
+
+def _count(name, value):
+    """A whole number of at least 1, as an int."""
+    if not isinstance(value, Real) or not (value >= 1 and value % 1 == 0):
+        raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
+    return int(value)
 
 
 def _plain(value, where):

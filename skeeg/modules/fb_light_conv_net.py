@@ -304,7 +304,7 @@ class FBLightConvNet(EEGModule):
             nn.Identity() if activation is None else activation(),
         )
         self.attn_conv = _LightweightConv1d(n_filters_spat, self.n_windows, heads, weight_softmax, bias)
-        self.reset_head(n_outputs)
+        self._make_head()
 
     def _window_length(self):
         if self.win_len is None:
@@ -344,10 +344,8 @@ class FBLightConvNet(EEGModule):
             ("final_layer", (self.n_outputs,), self.n_outputs * self.n_features),
         ]
 
-    def reset_head(self, n_outputs):
-        """Give the network a new classifier, for ``n_outputs`` classes."""
-        self.n_outputs = n_outputs
-        self.final_layer = nn.Linear(self.n_features, n_outputs).to(self.spatial_conv[0].weight)
+    def _make_head(self):
+        self.final_layer = nn.Linear(self.n_features, self.n_outputs).to(self.spatial_conv[0].weight)
 
     def prepare(self, x):
         """Do once per data set what no training step changes: transform or filter the trials.

@@ -323,7 +323,7 @@ class SincShallowNet(EEGModule):
             nn.Flatten(),
         )
         self.n_features = n_rows * ((self.n_times + filtered(lengths) - pool_size) // pool_stride + 1)
-        self.reset_head(self.n_outputs)
+        self._make_head()
 
     def bands(self) -> torch.Tensor:
         """Lower and upper cut-off frequencies of the filters in Hz, shape (num_time_filters, 2)."""
@@ -344,10 +344,8 @@ class SincShallowNet(EEGModule):
             ("final_layer", (self.n_outputs,), self.n_outputs * self.n_features),
         ]
 
-    def reset_head(self, n_outputs):
-        """Replace the classifier by a new one for ``n_outputs`` classes."""
-        self.n_outputs = n_outputs
-        self.final_layer = nn.Linear(self.n_features, n_outputs).to(self.depthwiseconv[1].weight)
+    def _make_head(self):
+        self.final_layer = nn.Linear(self.n_features, self.n_outputs).to(self.depthwiseconv[1].weight)
 
     def forward_features(self, x):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""

@@ -165,7 +165,8 @@ class _Encoder(nn.Module):
         self.context_kernel = context_kernel
         self.temporal_conv = _TemporalConv(n_filters, kernel_size)
         self.spt_attn = _SpatialSpectralAttention(n_rows, mode, epsilon)
-        self.chan_conv = nn.Sequential(nn.Conv1d(n_rows, n_fused, 1), nn.BatchNorm1d(n_fused), activation())
+        activation = nn.Identity() if activation is None else activation()
+        self.chan_conv = nn.Sequential(nn.Conv1d(n_rows, n_fused, 1), nn.BatchNorm1d(n_fused), activation)
         self.mvp = MultiScaleVariancePool(pool_kernels)
 
     def forward(self, x):
@@ -327,8 +328,8 @@ class SSTDPN(EEGModule):
         Embedding of a filtered channel z: :math:`\alpha \sqrt{v + \epsilon}` with v its variance within
         windows, averaged over the windows (samples beyond the last whole window do not count);
         :math:`\sqrt{\sum_t z_t^2 + \epsilon}`; or :math:`\sum_t |z_t|`. Only "var" uses :math:`\alpha`.
-    activation : type of torch.nn.Module, default=torch.nn.ELU
-        Activation after the fusion, called without arguments.
+    activation : type of torch.nn.Module or None, default=torch.nn.ELU
+        Activation after the fusion, called without arguments; None is no activation.
 
     Attributes
     ----------
@@ -457,7 +458,7 @@ class SSTDPN(EEGModule):
         )
         n_windows = self.encoder.mvp.n_windows(self.n_times)
         self.n_features = n_fused_filters // len(n_windows) * sum(n_windows)
-        self.reset_head(self.n_outputs)
+        self._make_head()
 
     def _check_arguments(self, pool_kernels):
         for name, value, least in (
@@ -480,7 +481,12 @@ class SSTDPN(EEGModule):
             ("proto_cpt_std", self.proto_cpt_std, self.proto_cpt_std >= 0, "0 or positive"),
             ("spt_attn_epsilon", self.spt_attn_epsilon, self.spt_attn_epsilon > 0, "positive"),
             ("spt_attn_mode", self.spt_attn_mode, self.spt_attn_mode in ATTENTION_MODES, "var, l2 or l1"),
-            ("activation", self.activation, callable(self.activation), "a torch.nn.Module class"),
+            (
+                "activation",
+                self.activation,
+                self.activation is None or callable(self.activation),
+                "a torch.nn.Module class or None",
+            ),
         ):
             if not valid:
                 raise ValueError(f"{name}={value!r} must be {allowed}")
@@ -498,20 +504,10 @@ class SSTDPN(EEGModule):
             ("proto_cpt", None, None),
         ]
 
-    def reset_head(self, n_outputs):
-        """Replace the prototypes by new ones.
-
-        Parameters
-        ----------
-        n_outputs : int
-            Number of classes from now on.
-        """
-        if not isinstance(n_outputs, Integral) or n_outputs < 1:
-            raise ValueError(f"n_outputs={n_outputs} must be a whole number of at least 1")
+    def _make_head(self):
         like = self.encoder.chan_conv[0].weight
-        self.n_outputs = int(n_outputs)
-        self.proto_sep = nn.Parameter(like.new_empty(n_outputs, self.n_features))
-        self.proto_cpt = nn.Parameter(like.new_empty(n_outputs, self.n_features))
+        self.proto_sep = nn.Parameter(like.new_empty(self.n_outputs, self.n_features))
+        self.proto_cpt = nn.Parameter(like.new_empty(self.n_outputs, self.n_features))
         nn.init.kaiming_normal_(self.proto_sep)
         nn.init.normal_(self.proto_cpt, std=self.proto_cpt_std)
 
