@@ -807,11 +807,8 @@ class FilterBank(_TrialTransformer):
         FilterBank
             Itself.
         """
-        from skeeg.modules.filter_bank import FilterBankDesign
-
         self.sfreq_ = self._sampling_rate(self._fit_trials(X))
-        self._design = FilterBankDesign(self.n_bands, self.sfreq_, self.filter_parameters)
-        self.bands_ = self._design.bands
+        self.bands_ = self._design().bands
         return self
 
     def transform(self, X):
@@ -832,7 +829,13 @@ class FilterBank(_TrialTransformer):
         trials = self._check_trials(X)
         self._check_sampling_rate(trials)
         data = trials.data if trials.data.flags.writeable else trials.data.copy()
-        return self._design(torch.from_numpy(data)).numpy()
+        return self._design()(torch.from_numpy(data)).numpy()
+
+    def _design(self):
+        """Filters: designed when they are needed, in milliseconds, so that saved banks are plain values."""
+        from skeeg.modules.filter_bank import FilterBankDesign
+
+        return FilterBankDesign(self.n_bands, self.sfreq_, self.filter_parameters)
 
 
 def _is_microvolt(X):

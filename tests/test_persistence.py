@@ -221,6 +221,19 @@ def test_every_transformer_comes_back(transformer, path):
     assert vars(same.transform(X)).keys() == vars(transformer.transform(X)).keys()
 
 
+@pytest.mark.parametrize("filters", [None, "chebyshev2", {"method": "iir", "phase": "zero"}], ids=str)
+def test_filter_banks_come_back(filters, path):
+    X, _ = data()
+    bank = preprocessing.FilterBank([(4, 8), (8, 12)], filter_parameters=filters).fit(X)
+    expected = bank.transform(X)
+    skeeg.save(bank, path)
+    same = skeeg.load(path)
+    assert same.bands_ == [(4, 8), (8, 12)]
+    assert repr(same) == repr(bank)
+    np.testing.assert_array_equal(same.transform(X), expected)
+    np.testing.assert_array_equal(copy.deepcopy(same).transform(np.asarray(X)), expected)
+
+
 @pytest.mark.parametrize(
     "chosen",
     [
