@@ -77,7 +77,7 @@ def _convolve_same(x, weight):
     """Cross-correlate (batch, in, times) with (out, in, odd kernel size), zero padding, same length."""
     size = weight.shape[-1]
     patches = F.pad(x, (size // 2, size // 2)).unfold(2, size, 1)  # (batch, in, times, kernel size)
-    return _mix(weight.flatten(1), patches.transpose(2, 3).reshape(x.shape[0], -1, x.shape[-1]))
+    return _mix(rearrange(weight, "o c k -> o (c k)"), rearrange(patches, "b c t k -> b (c k) t"))
 
 
 def _entropy(x, dim):
