@@ -10,6 +10,7 @@ import math
 from inspect import signature
 
 import torch
+from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
 
