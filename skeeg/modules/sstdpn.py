@@ -69,7 +69,7 @@ class _FilterAndMixTrials(torch.autograd.Function):
                 if need_spectra:
                     grad_spectra.append((z * responses.conj().unsqueeze(1)).sum(1))
                 if need_responses:  # two sums of one axis each are much faster than one of two
-                    grad_responses = grad_responses + z.mul_(x.conj().unsqueeze(1)).sum(2).sum(0)
+                    grad_responses = grad_responses + _multiply(z, x.conj().unsqueeze(1)).sum(2).sum(0)
         return (
             torch.cat(grad_spectra) if need_spectra else None,
             grad_responses * weight if need_responses else None,
@@ -81,12 +81,27 @@ class _FilterAndMixTrials(torch.autograd.Function):
 
 
 def _few_trials(spectra, responses):
-    """Slices of a batch, as many trials each as the cache holds filtered; off the CPU, the whole batch."""
-    step = len(spectra)
-    if spectra.device.type == "cpu":
-        bytes_per_trial = spectra[0].numel() * len(responses) * spectra.element_size()
-        step = max(1, CACHED_BYTES // bytes_per_trial)
-    return [slice(i, i + step) for i in range(0, len(spectra), step)]
+    """Slices of a batch, as many trials each as the cache holds filtered; off the CPU, the whole batch.
+
+    An even number of trials each, but for one that is left over: two threads then share them at the end of a
+    trial, not within one, where the last numbers of a share are rounded by other instructions.
+    """
+    if spectra.device.type != "cpu":
+        return [slice(None)]
+    bytes_per_trial = spectra[0].numel() * len(responses) * spectra.element_size()
+    step = max(2, CACHED_BYTES // bytes_per_trial // 2 * 2)
+    even = len(spectra) // 2 * 2
+    pieces = [slice(i, min(i + step, even)) for i in range(0, even, step)]
+    return pieces if even == len(spectra) else [*pieces, slice(even, None)]
+
+
+def _multiply(z, x):
+    """z *= x, for one trial a filter at a time: too few numbers to be shared among threads."""
+    if len(z) > 1:
+        return z.mul_(x)
+    for filtered in z.unbind(1):
+        filtered.mul_(x[:, 0])
+    return z
 
 
 def _filtered(spectra, responses):
