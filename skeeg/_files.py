@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -63,10 +64,12 @@ def fetch(source, name, *, revision=None, token=None, cache_dir=None):
     Raises
     ------
     FileNotFoundError
-        When the directory does not hold the file, or ``source`` is neither a directory nor the name of a
-        repository.
+        When the directory or repository does not hold the file, there is no such repository, or ``source``
+        is neither a directory nor the name of a repository.
     ImportError
         When the file has to be downloaded and huggingface_hub is missing.
+    PermissionError
+        When the Hub refuses the token, or asks for one, as it does for repositories that do not exist.
     """
     source = os.fspath(source)
     if os.path.isdir(source):
@@ -78,9 +81,8 @@ def fetch(source, name, *, revision=None, token=None, cache_dir=None):
         raise FileNotFoundError(
             f"{source!r} is neither a directory nor the name of a repository on the Hub, 'user/name'"
         )
-    return huggingface_hub().hf_hub_download(
-        source, name, revision=revision, token=token, cache_dir=cache_dir
-    )
+    with _hub(f"to give {name!r} of {source!r}") as hub:
+        return hub.hf_hub_download(source, name, revision=revision, token=token, cache_dir=cache_dir)
 
 
 def upload(repo_id, files, *, private=None, token=None, commit_message):
@@ -108,23 +110,40 @@ def upload(repo_id, files, *, private=None, token=None, commit_message):
     ------
     ImportError
         When huggingface_hub is missing.
+    PermissionError
+        When the token is missing or may not write there.
     """
-    api = huggingface_hub().HfApi(token=token)
-    repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-    with tempfile.TemporaryDirectory() as folder:
+    with _hub(f"to write to {repo_id!r}") as hub, tempfile.TemporaryDirectory() as folder:
+        api = hub.HfApi(token=token)
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         for name, data in files.items():
             Path(folder, name).write_bytes(data)
         commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=commit_message)
     return commit.commit_url
 
 
-def huggingface_hub():
-    """Import huggingface_hub, or say how to install it."""
+@contextmanager
+def _hub(task):
+    """Import huggingface_hub, or say how to install it; say what to do where the Hub refuses a call."""
     try:
         import huggingface_hub
+        from huggingface_hub.utils import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError as error:
         raise ImportError(
             "the Hugging Face Hub needs huggingface_hub: pip install 'skeeg[hub]'. Saving to and loading "
             "from local files works without it"
         ) from error
-    return huggingface_hub
+    try:
+        yield huggingface_hub
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        # a download that is refused may be reported as a file that is not in the cache
+        refusal = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
+        status = getattr(getattr(refusal, "response", None), "status_code", None)
+        if status not in (401, 403, 404):
+            raise
+        kind = FileNotFoundError if status == 404 else PermissionError
+        raise kind(
+            f"the Hub refuses {task}: {refusal.server_message or 'no reason given'} (status {status}). Check the name of the "
+            "repository and the revision; private repositories, and writing, need a token that is allowed "
+            "to: give token, or log in with `hf auth login`"
+        ) from error

@@ -174,6 +174,8 @@ def push_to_hub(estimator, repo_id, *, data=None, score=None, private=None, toke
     ------
     ImportError
         When huggingface_hub is missing (``pip install 'skeeg[hub]'``).
+    PermissionError
+        When the token is missing or may not write there.
     ValueError
         As :func:`save`.
     """
@@ -206,9 +208,11 @@ def from_pretrained(source, classes=(), *, revision=None, token=None, cache_dir=
     Raises
     ------
     FileNotFoundError
-        When ``source`` is neither the name of a repository nor a directory with an estimator.
+        When ``source`` is neither a repository nor a directory with an estimator.
     ImportError
         When huggingface_hub is missing (``pip install 'skeeg[hub]'``).
+    PermissionError
+        When the Hub refuses the token, or asks for one, as it does for repositories that do not exist.
     ValueError
         As :func:`load`.
     """

@@ -2,13 +2,11 @@
 
 import inspect
 import json
-import sys
 
 import mne
 import numpy as np
 import pytest
 import torch
-from fake_hub import FakeHub
 from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -200,23 +198,6 @@ def test_missing_files_are_named(tmp_path):
         SSTDPN.from_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match="neither a directory nor the name of a repository"):
         SSTDPN.from_pretrained(tmp_path / "not" / "there")
-
-
-def test_hub_round_trip(tmp_path, monkeypatch):
-    hub = FakeHub(tmp_path).install(monkeypatch)
-    net = make(SSTDPN)
-    assert net.push_to_hub("me/net", private=True, token="secret") == "https://hub/me/net/commit/1"
-    assert (hub.private, hub.token) == (True, "secret")
-    same = SSTDPN.from_pretrained("me/net", revision="v2")
-    assert hub.revision == "v2"
-    torch.testing.assert_close(same(trials()), net(trials()), rtol=0, atol=0)
-
-
-def test_hub_says_how_to_install_itself(monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    for call in (lambda: make(SSTDPN).push_to_hub("me/net"), lambda: SSTDPN.from_pretrained("me/net")):
-        with pytest.raises(ImportError, match=r"pip install 'skeeg\[hub\]'"):
-            call()
 
 
 def test_frozen_encoder_stays_as_it_is(cls):

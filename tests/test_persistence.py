@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import sklearn
 import torch
-from fake_hub import FakeHub
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -31,7 +30,7 @@ from skeeg import (
     augmentation,
     preprocessing,
 )
-from skeeg.persistence import _NO_SUM, _place_of_sum, from_bytes, model_card, to_bytes
+from skeeg.persistence import _NO_SUM, _place_of_sum, from_bytes, to_bytes
 
 SMALL = {
     SSTDPNClassifier: {
@@ -567,52 +566,7 @@ def test_forged_descriptions_give_value_errors_alone(saved):
     assert count > 50
 
 
-# ----- the Hub, skops -------------------------------------------------------------------------------------
-
-
-def test_hub_round_trip(tmp_path, monkeypatch):
-    hub = FakeHub(tmp_path).install(monkeypatch)
-    X, y = data()
-    clf = make(SincShallowNetClassifier).fit(X, y)
-    url = clf.push_to_hub("me/left-right", data="Two hands.", score={"accuracy": 0.8125}, token="secret")
-    assert url == "https://hub/me/left-right/commit/1"
-    assert hub.token == "secret"
-    assert_same(clf, skeeg.from_pretrained("me/left-right"), X)
-    assert_same(clf, skeeg.from_pretrained(tmp_path / "me" / "left-right"), X)
-    card = (tmp_path / "me" / "left-right" / "README.md").read_text()
-    for part in (
-        "library_name: skeeg",
-        'skeeg.from_pretrained("me/left-right")',
-        "Two hands.",
-        "| accuracy | 0.8125 |",
-        "120 samples at 100 Hz",
-        "3 channels: C3, Cz, C4",
-        "classes: left, right",
-        "SincShallowNetClassifier(",
-        "sinc_filter_layer",
-    ):
-        assert part in card, part
-
-
-def test_pipelines_on_the_hub(tmp_path, monkeypatch):
-    FakeHub(tmp_path).install(monkeypatch)
-    X, y = data()
-    pipe = make_pipeline(Scaler(), make()).fit(X, y)
-    skeeg.push_to_hub(pipe, "me/pipe")
-    assert_same(pipe, skeeg.from_pretrained("me/pipe"), X)
-    assert "steps: Scaler, SSTDPNClassifier" in (tmp_path / "me" / "pipe" / "README.md").read_text()
-    assert "Not reported." in model_card(pipe)
-
-
-def test_hub_says_how_to_install_itself(path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    X, y = data()
-    clf = make().fit(X, y)
-    for call in (lambda: clf.push_to_hub("me/clf"), lambda: skeeg.from_pretrained("me/clf")):
-        with pytest.raises(ImportError, match=r"pip install 'skeeg\[hub\]'"):
-            call()
-    clf.save(path)
-    assert_same(clf, skeeg.load(path), X)
+# ----- skops ----------------------------------------------------------------------------------------------
 
 
 def test_skops_round_trip():

@@ -266,6 +266,8 @@ class EEGModule(nn.Module):
         ------
         ImportError
             When huggingface_hub is missing.
+        PermissionError
+            When the token is missing or may not write there.
         """
         return upload(repo_id, self._files(), private=private, token=token, commit_message=commit_message)
 
@@ -300,9 +302,11 @@ class EEGModule(nn.Module):
         Raises
         ------
         FileNotFoundError
-            When there is no such directory, file or repository name.
+            When there is no such directory, file or repository.
         ImportError
             When a repository is named and huggingface_hub is missing.
+        PermissionError
+            When the Hub refuses the token, or asks for one, as it does for repositories that do not exist.
         ValueError
             When the files are broken, of another architecture, or do not fit each other.
 
