@@ -142,8 +142,9 @@ def _hub(task):
         if status not in (401, 403, 404):
             raise
         kind = FileNotFoundError if status == 404 else PermissionError
+        reason = refusal.server_message or "no reason given"
         raise kind(
-            f"the Hub refuses {task}: {refusal.server_message or 'no reason given'} (status {status}). Check the name of the "
-            "repository and the revision; private repositories, and writing, need a token that is allowed "
-            "to: give token, or log in with `hf auth login`"
+            f"the Hub refuses {task}: {reason} (status {status}). Check the name of the repository and the "
+            "revision; private repositories, and writing, need a token that is allowed to: give token, or "
+            "log in with `hf auth login`"
         ) from error

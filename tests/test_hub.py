@@ -91,6 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
         """What the Hub answers about a repository that it does not show; None if it does."""
         if self.headers.get("Authorization") and self.user() is None:
             return 401, None, "Invalid credentials in Authorization header"
+        if repo_id == "me/barred":
+            return 403, None, ""
         repo = self.server.repos.get(repo_id)
         if repo is not None and (self.user() or not repo["private"]):
             return None
@@ -243,6 +245,7 @@ def test_what_cannot_be_read_is_one_clear_error(hub, load):
         ("me/nothing", None, "401", PermissionError),
         ("me/secret", None, "401", PermissionError),
         ("me/secret", "hf_wrong", "401", PermissionError),
+        ("me/barred", TOKEN, "403", PermissionError),
         ("me/empty", None, "404", FileNotFoundError),
     ):
         call = partial(load, repo_id, token=token)
