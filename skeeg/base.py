@@ -9,6 +9,7 @@ import inspect
 import io
 import os
 import sys
+import threading
 import warnings
 from numbers import Integral, Real
 
@@ -58,6 +59,10 @@ _ROUTED = (
     "lr_schedule",
     "optimizer",
 )
+_BEST_SO_FAR = ("train_loss_best", "valid_loss_best")  # what skorch's Checkpoint asks the history for
+_PLAIN_CALLERS = ("sklearn.base", "sklearn.pipeline", "sklearn.utils")  # who call fit once, for the user
+_SEEDING = threading.RLock()  # torch has one generator for all threads: fits in threads take turns
+_OTHER_SCALE = 1e3  # between the trials of fit and of predict, more than electrodes and people differ by
 _LOOKS_LIKE_VOLTS = 1e-3  # median channel standard deviation of EEG: 5-50 in µV, 1e-5 in volts
 _MOST_COPIES = 10  # whole-number weights become copies as long as the trials grow at most this many times
 
@@ -81,7 +86,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     explicit_force_weight : float, default=1e-5
         Weight of the explicit-force term; read by ``loss="dual_prototype"`` only.
     label_smoothing : float, default=0.0
-        Share of the target spread evenly over the classes, in [0, 1).
+        Share of the target spread evenly over the classes, in [0, 1); read by the named losses only.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the loss; "balanced" weighs classes inversely to their frequency.
     max_epochs : int, default=50
@@ -102,7 +107,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     monitor : "loss", "accuracy", scorer name or callable, default="loss"
         What is watched on the validation trials; the weights of the best epoch are restored.
     patience : int or None, default=None
-        Stop after this many epochs without a better ``monitor``; None trains all ``max_epochs``.
+        Stop after this many epochs without a better ``monitor``; None trains all ``max_epochs``. Needs
+        ``train_split``, as ``refit_epochs`` does.
     refit_epochs : int, default=0
         After the best weights (and their optimiser state) are restored, train this many epochs more on
         the training and validation trials together, and keep the last weights.
@@ -114,7 +120,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     device : str or torch.device, default="auto"
         "auto" takes CUDA or MPS where present, else the CPU.
     callbacks : list of skorch callbacks, "disable" or None, default=None
-        Callbacks, in skorch's manner.
+        Callbacks, in skorch's manner. With ``skorch.callbacks.LRScheduler``, set ``lr_schedule="constant"``.
+        An estimator that has callbacks is pickled, not saved by ``save``.
     iterator_train, iterator_valid : class, default=TrialIterator
         Called with a :class:`skeeg.iterators.TrialDataset`, ``batch_size`` and, for training,
         ``shuffle=True``; ``torch.utils.data.DataLoader`` fits.
@@ -153,6 +160,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         Sampling rate in Hz, where known.
     ch_names_ : tuple of str or None
         Channel names, where known; at predict, channels are put in this order.
+    scale_ : float
+        Median standard deviation of a channel in ``fit``; trials of quite another scale are pointed out.
     history_ : DataFrame
         One row an epoch: ``epoch``, ``train_loss``, ``lr``, ``dur`` (seconds) and, with validation,
         ``valid_loss``, ``valid_accuracy`` and ``valid_<scorer>``.
@@ -399,6 +408,12 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         validate_parameter_constraints(
             self._parameter_constraints, BaseEstimator.get_params(self, deep=False), type(self).__name__
         )
+        for name, without in (("patience", None), ("refit_epochs", 0)):
+            if self.train_split is None and getattr(self, name) != without:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} needs validation trials, but train_split=None holds out "
+                    "none; set train_split, such as 0.2"
+                )
         if self.module is None:
             raise TypeError("EEGClassifier has no network; subclass it and set the class attribute `module`")
         if isinstance(self.augmentation, list):
@@ -444,6 +459,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         -------
         self
         """
+        if not hasattr(self, "n_chans_"):
+            raise TypeError(f"{type(self).__name__} is made for the data that fit sees; call fit")
         self.initialize_virtual_params()
         self._initialize_callbacks()
         for name, make in (
@@ -468,18 +485,22 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             "sfreq": self.sfreq_,
             "chs_info": [{"ch_name": name} for name in self.ch_names_] if named else None,
         }
-        training = inspect.signature(EEGClassifier.__init__).parameters
-        given = {k: v for k, v in BaseEstimator.get_params(self, deep=False).items() if k not in training}
         accepted = inspect.signature(self.module).parameters
-        self.module_ = self.module(**{k: v for k, v in (given | learned).items() if k in accepted}).to(
-            self.device_
-        )
+        learned = {name: value for name, value in learned.items() if name in accepted}
+        self.module_ = self.module(**(self._module_params() | learned)).to(self.device_)
         source = vars(self).pop("_source", None)
         if source is not None:
             start_from(self, source)
         if self.freeze_encoder:
             freeze_encoder(self.module_)
         return self
+
+    def _module_params(self):
+        """Get the parameters that are arguments of the network, and not of training."""
+        training = inspect.signature(EEGClassifier.__init__).parameters
+        accepted = inspect.signature(self.module).parameters
+        params = BaseEstimator.get_params(self, deep=False)
+        return {k: v for k, v in params.items() if k in accepted and k not in training}
 
     def initialize_criterion(self):
         """Make the loss, of one value a trial."""
@@ -534,13 +555,18 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         """The history as skorch keeps it, a list of epochs."""
         return self._history
 
+    @history.setter
+    def history(self, history):
+        self._history = history
+
     @property
     def history_(self):
         """The history as a DataFrame, one row an epoch."""
         import pandas as pd
 
         check_is_fitted(self)
-        return pd.DataFrame([{k: v for k, v in row.items() if k != "batches"} for row in self._history])
+        hidden = ("batches", *_BEST_SO_FAR)
+        return pd.DataFrame([{k: v for k, v in row.items() if k not in hidden} for row in self._history])
 
     @property
     def _default_callbacks(self):
@@ -602,7 +628,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
     def _warn_of_units(self, data):
         deviations = data[:: max(1, len(data) // 64)].std(axis=2)
-        typical = np.median(deviations)
+        typical = self.scale_ = float(np.median(deviations))
         constant = np.flatnonzero(deviations.max(axis=0) == 0)
         if self.n_times_ > 1 and len(constant):
             names = constant.tolist() if self.ch_names_ is None else [self.ch_names_[i] for i in constant]
@@ -702,6 +728,12 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         if len(unknown):
             raise ValueError(f"y has labels {unknown.tolist()} that are not in {self.classes_.tolist()}")
         self._warn_of_units(data)
+        if afresh and self.freeze_encoder and self.pretrained is None:
+            warnings.warn(
+                "freeze_encoder=True without pretrained freezes an encoder of random weights",
+                UserWarning,
+                stacklevel=4,
+            )
 
         codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         with self._own_randomness() as seed:
@@ -734,6 +766,16 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                 self.module_.eval()
         return self
 
+    def _warn_of_other_units(self, data):
+        typical = np.median(data[:: max(1, len(data) // 8)].std(axis=2))
+        if not self.scale_ <= typical * _OTHER_SCALE <= self.scale_ * _OTHER_SCALE**2:
+            warnings.warn(
+                f"the median standard deviation of a channel is {typical:.1e}, it was {self.scale_:.1e} in "
+                "fit: X seems to have another unit; give both in µV",
+                UserWarning,
+                stacklevel=4,
+            )
+
     def _learn_shape(self, trials, classes):
         if len(classes) < 2:
             raise ValueError(f"y has 1 class only, {classes.tolist()}; a classifier needs at least 2 classes")
@@ -744,6 +786,13 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             raise ValueError(
                 f"Found array with {n_features} feature(s) (shape={(len(trials.data), n_features)}): trials "
                 "of n_times=1 sample hold no signal; give at least 2 samples"
+            )
+        if trials.data.shape[1] > trials.data.shape[2]:
+            warnings.warn(
+                f"X has more channels, {trials.data.shape[1]}, than samples, {trials.data.shape[2]}: are its "
+                "axes (n_trials, n_chans, n_times)?",
+                UserWarning,
+                stacklevel=5,
             )
         self.initialized_ = False
         self.classes_inferred_ = classes
@@ -779,7 +828,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         else:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         kind = self.device_.type
-        with torch.random.fork_rng([self.device_] if kind == "cuda" else []):
+        with _SEEDING, torch.random.fork_rng([self.device_] if kind == "cuda" else []):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU as well
             if kind == "cuda":
                 with torch.cuda.device(self.device_):
@@ -843,6 +892,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         except KeyboardInterrupt:
             if _inside_search():
                 raise
+            if self.history and "train_loss" not in self.history[-1]:
+                self.history.pop()  # an epoch that did not end
             epoch = len(self.history) if valid is None else best.restore()
             warnings.warn(
                 f"training stopped after {len(self.history)} epochs; the weights of epoch {epoch} are kept",
@@ -875,6 +926,10 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(loss)
         best.update(shown)
+        for name in _BEST_SO_FAR:
+            loss_name = name.removesuffix("_best")
+            if loss_name in shown:
+                self.history.record(name, shown[loss_name] <= min(self.history[:, loss_name]))
         self.notify("on_epoch_end", **datasets)
         bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
         bar.update()
@@ -993,7 +1048,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     def _forward(self, X, function="forward"):
         """Run the network over trials, a batch at a time; on the CPU, as one tensor."""
         check_is_fitted(self)
-        data = self._map_channels(_as_tensor(self._check_shape(as_trials(X))))
+        data = self._check_shape(as_trials(X))
+        self._warn_of_other_units(data)
+        data = self._map_channels(_as_tensor(data))
         run = self._network if function == "forward" else getattr(self.module_, function, self._network)
         was_training = self.module_.training  # a scorer may ask while training
         if was_training:
@@ -1107,6 +1164,24 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
 
     # ----- saving, sharing --------------------------------------------------------------------------------
+
+    def check_params_unchanged(self):
+        """Check that the parameters, changed by ``set_params`` perhaps, still describe what was trained.
+
+        Raises
+        ------
+        ValueError
+            When a parameter is wrong, or another network follows from it than the trained one.
+        """
+        self._validate_params()
+        self._make_optimizer()
+        for name, value in self._module_params().items():
+            trained = getattr(self.module_, name, value)
+            if repr(trained) != repr(value):
+                raise ValueError(
+                    f"{name}={value!r}, but the network was trained with {name}={trained!r}: set it back, or "
+                    "fit again"
+                )
 
     def save(self, path):
         """Save to one file, for :func:`skeeg.load`; see :func:`skeeg.save`.
@@ -1275,14 +1350,17 @@ def _resolve_device(device):
 
 
 def _inside_search():
-    """Tell whether scikit-learn's cross-validation, or a worker process, is calling."""
+    """Tell whether scikit-learn's cross-validation or a meta-estimator, or a worker process, is calling."""
     import multiprocessing
 
     if multiprocessing.parent_process() is not None:
         return True
     frame = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_name == "_fit_and_score":
+        room = frame.f_globals.get("__name__", "")
+        if room.startswith("joblib.") or (
+            room.startswith("sklearn.") and not room.startswith(_PLAIN_CALLERS)
+        ):
             return True
         frame = frame.f_back
     return False

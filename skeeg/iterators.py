@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch.utils.data import Dataset
+from skorch.dataset import Dataset
 
 
 class TrialDataset(Dataset):

@@ -116,7 +116,7 @@ def save(estimator, path):
     >>> bool((same.predict_proba(X) == pipe.predict_proba(X)).all())
     True
     """
-    check_is_fitted(estimator)
+    _check_savable(estimator)
     write_atomically(path, to_bytes(estimator))
 
 
@@ -179,7 +179,7 @@ def push_to_hub(estimator, repo_id, *, data=None, score=None, private=None, toke
     ValueError
         As :func:`save`.
     """
-    check_is_fitted(estimator)
+    _check_savable(estimator)
     files = {
         HUB_FILE: to_bytes(estimator),
         "README.md": model_card(estimator, repo_id, data=data, score=score).encode(),
@@ -217,6 +217,15 @@ def from_pretrained(source, classes=(), *, revision=None, token=None, cache_dir=
         As :func:`load`.
     """
     return load(fetch(source, HUB_FILE, revision=revision, token=token, cache_dir=cache_dir), classes)
+
+
+def _check_savable(estimator):
+    from skeeg.base import EEGClassifier
+
+    check_is_fitted(estimator)
+    classifier = classifier_of(estimator)
+    if isinstance(classifier, EEGClassifier):
+        classifier.check_params_unchanged()
 
 
 def classifier_of(estimator):

@@ -318,6 +318,12 @@ class EuclideanAlignment(_TrialTransformer):
         return trials
 
     def _align(self, trials, groups):
+        if groups is None and self.references_:
+            warnings.warn(
+                "fit had groups, transform has none: trials are aligned by the reference of all training "
+                "trials, which new people do not fit. Named scorers do not pass groups on to predict",
+                stacklevel=3,
+            )
         aligned = np.empty_like(trials.data)
         for group, rows in _rows_of_groups(groups, trials.data):
             reference = self.reference_ if group is None else self._reference_of(group, trials.data[rows])

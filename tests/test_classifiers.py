@@ -1,13 +1,21 @@
 """What single estimators promise beyond the generic suites."""
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.ensemble import VotingClassifier
+from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback, Checkpoint, EpochScoring
 from torch import nn
 
 from skeeg import (
     AttentionBaseNetClassifier,
     FBLightConvNetClassifier,
+    Scaler,
     SincShallowNetClassifier,
     SSTDPNClassifier,
 )
@@ -123,3 +131,71 @@ def test_half_a_second_to_ten(seconds, sfreq):
         FBLightConvNetClassifier,
     ):
         assert cls(sfreq=sfreq, **QUICK).fit(trials, [0, 1] * 2).transform(trials).shape[0] == 4
+
+
+@pytest.mark.parametrize("params", [{"patience": 3}, {"refit_epochs": 2}])
+def test_watching_needs_validation_trials(params):
+    with pytest.raises(ValueError, match="train_split"):
+        AttentionBaseNetClassifier(**QUICK, **params).fit(X, Y)
+
+
+def test_freezing_needs_a_trained_encoder():
+    with pytest.warns(UserWarning, match="pretrained"):
+        AttentionBaseNetClassifier(freeze_encoder=True, **QUICK).fit(X, Y)
+
+
+def test_another_unit_at_predict_is_pointed_out():
+    clf = AttentionBaseNetClassifier(**QUICK).fit(X, Y)
+    with pytest.warns(UserWarning, match="another unit"):
+        clf.predict(X * 1e-6)
+
+
+def test_swapped_axes_are_pointed_out():
+    with pytest.warns(UserWarning, match="more channels, 200, than samples, 3"):
+        AttentionBaseNetClassifier(**QUICK).fit(X.transpose(0, 2, 1), Y)
+
+
+def test_parameters_changed_after_fit_are_not_saved(tmp_path):
+    clf = AttentionBaseNetClassifier(**QUICK).fit(X, Y)
+    path = tmp_path / "clf.safetensors"
+    for name, value in (("ch_dim", 8), ("lr", -1.0), ("optimizer__wait_decay", 0.1)):
+        changed = copy.deepcopy(clf).set_params(**{name: value})
+        with pytest.raises((ValueError, TypeError), match=name.removeprefix("optimizer__")):
+            changed.save(path)
+        assert not path.exists()
+
+
+def test_skorch_callbacks_find_what_they_need(tmp_path):
+    callbacks = [
+        EpochScoring("balanced_accuracy", lower_is_better=False, name="balanced"),
+        EpochScoring("accuracy", on_train=True, lower_is_better=False, name="on_train"),
+        Checkpoint(dirname=tmp_path, monitor="valid_loss_best"),
+    ]
+    clf = AttentionBaseNetClassifier(train_split=0.25, callbacks=callbacks, **QUICK)
+    history = clf.fit(X, np.array(["left", "right"])[Y]).history_
+    assert {"balanced", "on_train"} <= set(history)
+    assert history["on_train"].between(0, 1).all()
+    assert "valid_loss_best" not in history
+    assert (tmp_path / "params.pt").exists()
+
+
+def test_threads_take_turns():
+    clf = AttentionBaseNetClassifier(**QUICK)
+    alone = clone(clf).fit(X, Y).predict_proba(X)
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda _: clone(clf).fit(X, Y).predict_proba(X), range(3)))
+    for proba in together:
+        np.testing.assert_array_equal(proba, alone)
+
+
+class _Interrupt(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_meta_estimators_stop_at_ctrl_c():
+    clf = AttentionBaseNetClassifier(callbacks=[_Interrupt()], **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        VotingClassifier([("net", clf)]).fit(X, Y)
+    assert len(make_pipeline(Scaler(), clf).fit(X, Y)[-1].history_) == 1

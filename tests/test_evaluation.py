@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -476,3 +477,23 @@ def test_the_table_fits_a_terminal_and_names_chance(comparison):
     assert max(map(len, text.splitlines())) <= 100
     assert "2 classes, chance 50.0 %" in text
     assert "nan" not in text
+
+
+def test_epochs_are_compared_by_their_good_channels_in_microvolts():
+    rng = np.random.default_rng(0)
+    info = mne.create_info(["C3", "Cz", "C4", "EOG"], 100.0, ["eeg"] * 3 + ["eog"])
+    info["bads"] = ["Cz"]
+    events = np.column_stack([np.arange(12), np.zeros(12, int), np.tile([1, 2], 6)])
+    epochs = mne.EpochsArray(rng.normal(0, 1e-5, (12, 4, 50)), info, events, verbose="error")
+    seen = []
+
+    class Look(DummyClassifier):
+        def fit(self, X, y):
+            seen.append((X.shape[1:], X.ch_names, X.std()))
+            return super().fit(X[:, 0], y)
+
+    metadata = pd.DataFrame({"subject": np.repeat([1, 2], 6)})
+    compare({"look": Look()}, epochs, events[:, 2], metadata, progress=False)
+    for shape, ch_names, deviation in seen:
+        assert (shape, ch_names) == ((2, 50), ("C3", "C4"))
+        assert 5 < deviation < 20

@@ -21,6 +21,7 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import get_routing_for_object
 from tqdm.auto import tqdm
 
+from skeeg._epochs import as_trials, is_epochs
 from skeeg.evaluation.results import Comparison, collect, write_atomically
 from skeeg.evaluation.splits import make_folds
 
@@ -151,6 +152,9 @@ def compare(
 
 def _check_data(X, y, metadata):
     """Arrays and a DataFrame of one length, or an error that says what does not fit."""
+    if is_epochs(X):  # their EEG channels in µV, which know their names and rate
+        trials = as_trials(X)
+        X = trials.wrap(trials.data)
     X, y = np.asanyarray(X), np.asarray(y)  # an EEGArray stays one
     if X.ndim < 2 or y.ndim != 1:
         raise ValueError(
