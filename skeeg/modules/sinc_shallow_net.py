@@ -205,8 +205,8 @@ class SincShallowNet(EEGModule):
     Differences from the Keras implementation of the paper's authors, as ported: batch normalisation has its
     momentum (0.99) and epsilon (1e-3) in the meaning that they have there, 0.01 for PyTorch; the first band
     starts at ``first_freq``; a band cannot reach half of the sampling rate. braindecode's weights load; its
-    batch normalisations have an epsilon of 1e-5, and with that set here too the output is the same. The paper used "valid" padding,
-    pooling over 109 samples with a stride of 23 at 250 Hz, and max-norm constraints.
+    batch normalisations have an epsilon of 1e-5, and with that set here too the output is the same. The paper
+    used "valid" padding, pooling over 109 samples with a stride of 23 at 250 Hz, and max-norm constraints.
 
     Windows shorter than the pooling needs have all temporal lengths scaled down together, with a warning
     (`fit_lengths`).
@@ -275,8 +275,8 @@ class SincShallowNet(EEGModule):
 
         if sfreq is None or not (sfreq > 0 and math.isfinite(sfreq)):
             raise ValueError(
-                f"SincShallowNet needs the sampling rate: sfreq={sfreq} must be a positive number of Hz; give "
-                "sfreq, or the classifier mne.Epochs, which know theirs"
+                f"SincShallowNet needs the sampling rate: sfreq={sfreq} must be a positive number of Hz; "
+                "give sfreq, or the classifier mne.Epochs, which know theirs"
             )
         lengths = {name: getattr(self, name) for name in ("time_filter_len", "pool_size", "pool_stride")}
         for name in (*lengths, "num_time_filters", "depth_multiplier"):
