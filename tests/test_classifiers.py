@@ -3,6 +3,7 @@
 import copy
 from concurrent.futures import ThreadPoolExecutor
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -199,3 +200,12 @@ def test_meta_estimators_stop_at_ctrl_c():
     with pytest.raises(KeyboardInterrupt):
         VotingClassifier([("net", clf)]).fit(X, Y)
     assert len(make_pipeline(Scaler(), clf).fit(X, Y)[-1].history_) == 1
+
+
+def test_cloudpickle_carries_classes_of_a_session():
+    class Mine(AttentionBaseNetClassifier):
+        """Defined where no other process can import it from."""
+
+    clf = Mine(**QUICK).fit(X, Y)
+    twin = cloudpickle.loads(cloudpickle.dumps(clf))
+    np.testing.assert_array_equal(twin.predict_proba(X), clf.predict_proba(X))
