@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -194,15 +194,22 @@ def start_from(net, source):
         trained = {k: v for k, v in trained.items() if k.split(".")[0] not in head}
     unlike = sorted(k for k, v in trained.items() if k not in weights or weights[k].shape != v.shape)
     encoder = {k for k in weights if k.split(".")[0] not in head}
+    own, theirs = net._module_params(), source._module_params()
+    differing = ", ".join(
+        f"{name}={value!r}"
+        for name, value in theirs.items()
+        if repr(own[name]) != repr(value) and not name.startswith("drop_prob")
+    )
     if unlike or not encoder <= set(trained):
-        own, theirs = net.get_params(deep=False), source.get_params(deep=False)
-        differing = [
-            f"{name}={theirs[name]!r}"
-            for name in inspect.signature(type(net.module_)).parameters
-            if name in own and name in theirs and repr(own[name]) != repr(theirs[name])
-        ]
         raise ValueError(
-            f"the pretrained network is of another shape: it has {', '.join(differing) or 'other layers'}; "
+            f"the pretrained network is of another shape: it has {differing or 'other layers'}; "
             "give the same parameters"
+        )
+    if differing:
+        warnings.warn(
+            f"the pretrained network was trained with {differing}: its weights fit, but serve another "
+            "function now; give the same parameters",
+            UserWarning,
+            stacklevel=8,
         )
     net.module_.load_state_dict(weights | trained)

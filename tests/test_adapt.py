@@ -300,3 +300,15 @@ def test_a_failed_adaptation_leaves_a_fitted_estimator_as_it_was(pretrained):
     with pytest.raises(FileNotFoundError):
         clf.fit(X, y)
     np.testing.assert_array_equal(clf.predict_proba(X), before)
+
+
+def test_weights_that_fit_another_function_are_pointed_out():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(0, 10, (12, 3, 100)).astype(np.float32), np.tile([0, 1], 6)
+    params = {"max_epochs": 1, "random_state": 0, "verbose": 0, **SMALL[AttentionBaseNetClassifier]}
+    trained = AttentionBaseNetClassifier(**params).fit(X, y)
+    other = AttentionBaseNetClassifier(
+        **params, pretrained=FrozenEstimator(trained), activation=nn.Tanh, drop_prob_inp=0.1
+    )
+    with pytest.warns(UserWarning, match=r"trained with activation=<class .*ELU'>:"):
+        other.fit(X, y)
