@@ -22,7 +22,8 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from tqdm.auto import tqdm
 
 from skeeg._epochs import as_trials, is_epochs
-from skeeg.evaluation.results import Comparison, collect, write_atomically
+from skeeg._files import write_atomically
+from skeeg.evaluation.results import Comparison, collect
 from skeeg.evaluation.splits import make_folds
 
 
@@ -134,7 +135,7 @@ def compare(
                 break
             done[task] = fold
             if out is not None and not fold["error"]:
-                write_atomically(paths[task], json.dumps(fold))
+                write_atomically(paths[task], json.dumps(fold).encode())
             bar.finished(task, fold, y[folds[task[1]][1]], classes)
 
     _tell_warnings(done)

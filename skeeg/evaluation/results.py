@@ -1,11 +1,12 @@
 """What a comparison found: a row a fold, a row a trial, and the statistics over subjects."""
 
 import itertools
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from skeeg._files import write_atomically
 
 
 @dataclass
@@ -146,9 +147,9 @@ class Comparison:
         """
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / "scores.csv", self.scores.to_csv(index=False))
-        write_atomically(out / "predictions.csv", self.predictions.to_csv(index=False))
-        write_atomically(out / "differences.csv", self.differences().to_csv(index=False))
+        write_atomically(out / "scores.csv", self.scores.to_csv(index=False).encode())
+        write_atomically(out / "predictions.csv", self.predictions.to_csv(index=False).encode())
+        write_atomically(out / "differences.csv", self.differences().to_csv(index=False).encode())
 
     def __str__(self):
         """Table for the terminal, with differences from the pipeline that was named first."""
@@ -228,10 +229,3 @@ def collect(done, tasks, folds, y, classes, metadata):
     predictions = pd.concat(predictions, ignore_index=True)
     rest = [column for column in predictions if column not in order]
     return pd.DataFrame(scores, columns=columns), predictions[order + rest]
-
-
-def write_atomically(path, text):
-    """Write a text file so that it is there whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8", newline="")
-    unfinished.replace(path)
