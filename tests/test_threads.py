@@ -1,0 +1,76 @@
+"""Pieces of a batch in threads: the same numbers, the caller's modes, one thread where there is but one."""
+
+import threading
+
+import pytest
+import torch
+
+from skeeg.modules.threads import map_in_threads
+
+
+@pytest.fixture
+def n_threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3], indirect=True)
+def test_order_and_number_of_threads(n_threads):
+    busy = threading.Barrier(n_threads)
+
+    def where(piece):
+        busy.wait(timeout=60)  # passes only where that many run at once
+        return int(piece), torch.get_num_threads()
+
+    got = map_in_threads(where, torch.arange(6))
+    assert [piece for piece, _ in got] == list(range(6))
+    assert {threads for _, threads in got} == {1}
+    assert torch.get_num_threads() == n_threads
+    started_later = []
+    thread = threading.Thread(target=lambda: started_later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert started_later == [n_threads]
+
+
+@pytest.mark.parametrize("n_threads", [2], indirect=True)
+def test_modes_of_the_caller(n_threads):
+    def modes(_):
+        return torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+
+    assert set(map_in_threads(modes, range(4))) == {(True, False)}
+    with torch.no_grad():
+        assert set(map_in_threads(modes, range(4))) == {(False, False)}
+    with torch.inference_mode():
+        assert set(map_in_threads(modes, range(4))) == {(False, True)}
+
+
+@pytest.mark.parametrize("n_threads", [2], indirect=True)
+def test_nested_calls_stay_in_their_thread(n_threads):
+    def inner(_):
+        return threading.get_ident()
+
+    for threads in map_in_threads(
+        lambda _: {threading.get_ident(), *map_in_threads(inner, range(3))}, range(4)
+    ):
+        assert len(threads) == 1
+
+
+@pytest.mark.parametrize("n_threads", [2], indirect=True)
+def test_errors_arrive(n_threads):
+    def fail(piece):
+        raise ValueError(f"piece {piece}")
+
+    with pytest.raises(ValueError, match="piece 0"):
+        map_in_threads(fail, range(3))
+
+
+@pytest.mark.parametrize("n_threads", [2], indirect=True)
+def test_under_vmap(n_threads):
+    def halves(x):
+        return torch.stack(map_in_threads(torch.sum, x.split(2)))
+
+    x = torch.arange(12.0).reshape(3, 4)
+    assert torch.equal(torch.func.vmap(halves)(x), x.unflatten(1, (2, 2)).sum(2))
