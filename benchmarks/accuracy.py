@@ -26,7 +26,13 @@ from skeeg import (
     SincShallowNetClassifier,
     SSTDPNClassifier,
 )
-from skeeg.augmentation import ChannelDropout, MirrorLeftRight, TimeShift
+from skeeg.augmentation import (
+    ChannelDropout,
+    FourierSurrogate,
+    MirrorLeftRight,
+    SegmentRecombination,
+    TimeShift,
+)
 from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm, make_tangent_space_lr
 from skeeg.datasets import fetch_eegbci, make_motor_imagery
 from skeeg.evaluation import compare
@@ -61,55 +67,53 @@ def baselines(seed):
     return plain | {f"{name}, re-centred": make(recenter=True) for name, make in made.items()}
 
 
-def without_slow_waves(seed):
+def without_slow_waves(seed, **params):
     """Networks on 4-38 Hz, where eye movements say little, each subject aligned."""
-    return networks(seed, BandPass(4.0, 38.0), EuclideanAlignment())
+    return networks(seed, BandPass(4.0, 38.0), EuclideanAlignment(), **params)
 
 
-def losses(seed):
-    """The dual-prototype loss with every network, against cross-entropy."""
-    return {
-        f"{name}, {loss}": pipe
-        for loss in ("cross_entropy", "dual_prototype")
-        for name, pipe in networks(seed, loss=loss).items()
-    }
-
-
-def choices(seed):
-    """One training choice at a time, on AttentionBaseNet."""
-    variants = {
+def choices(seed, ch_names):
+    """One choice at a time away from the defaults, where eye movements say little."""
+    every_network = {
         "default": {},
         "lr 1e-3": {"lr": 1e-3},
         "lr 1e-2": {"lr": 1e-2},
-        "constant rate": {"lr_schedule": "constant", "lr": 1e-3},
-        "cosine": {"lr_schedule": "cosine"},
-        "Adam": {"optimizer": "adam", "weight_decay": 0.0},
-        "batches of 64": {"batch_size": 64},
         "25 epochs": {"max_epochs": 25},
         "100 epochs": {"max_epochs": 100},
+        "cross-entropy": {"loss": "cross_entropy"},
+        "dual prototypes": {"loss": "dual_prototype"},
+    }
+    attention_base_net = {
+        "constant rate": {"lr_schedule": "constant"},
+        "cosine": {"lr_schedule": "cosine"},
+        "no weight decay": {"weight_decay": 0.0},
+        "weight decay 0.1": {"weight_decay": 0.1},
+        "batches of 16": {"batch_size": 16},
+        "batches of 64": {"batch_size": 64},
         "label smoothing 0.1": {"label_smoothing": 0.1},
         "validation 20 %, best weights": {"train_split": 0.2},
+        "validation 20 %, patience 10": {"train_split": 0.2, "patience": 10},
+        "validation 20 %, refit 25": {"train_split": 0.2, "max_epochs": 25, "refit_epochs": 25},
         "time shift": {"augmentation": TimeShift()},
         "channel dropout": {"augmentation": ChannelDropout()},
+        "segments recombined": {"augmentation": SegmentRecombination()},
+        "Fourier surrogates": {"augmentation": FourierSurrogate()},
+        "mirroring": {"augmentation": MirrorLeftRight(list(ch_names))},
     }
-    made = {
-        name: make_pipeline(Scaler(), AttentionBaseNetClassifier(random_state=seed, verbose=0, **params))
-        for name, params in variants.items()
-    }
-    aligned = AttentionBaseNetClassifier(random_state=seed, verbose=0)
-    return made | {"Euclidean alignment": make_pipeline(EuclideanAlignment(), Scaler(), aligned)}
+    made = {}
+    for choice, params in every_network.items():
+        for name, pipe in without_slow_waves(seed, **params).items():
+            if choice != default_loss(name):
+                made[f"{name}, {choice}"] = pipe
+    for choice, params in attention_base_net.items():
+        made[f"AttentionBaseNet, {choice}"] = without_slow_waves(seed, **params)["AttentionBaseNet"]
+    made["AttentionBaseNet, not aligned"] = networks(seed, BandPass(4.0, 38.0))["AttentionBaseNet"]
+    return made
 
 
-def mirrored(seed, ch_names):
-    """Left-right mirroring, where slow waves are left out."""
-    before = (BandPass(4.0, 38.0), EuclideanAlignment(), Scaler())
-    mirror = MirrorLeftRight(list(ch_names))
-    return {
-        name: make_pipeline(
-            *before, AttentionBaseNetClassifier(random_state=seed, verbose=0, augmentation=augmentation)
-        )
-        for name, augmentation in {"no mirroring": None, "mirroring": mirror}.items()
-    }
+def default_loss(name):
+    """What the choice is called that is the default of a network."""
+    return {"cross_entropy": "cross-entropy", "dual_prototype": "dual prototypes"}[NETWORKS[name]().loss]
 
 
 def parts(n_subjects):
@@ -120,21 +124,23 @@ def parts(n_subjects):
     except Exception as error:
         print(f"no real recordings ({error}); simulated data only")
     else:
-        real, motor = (X, y, metadata), (X[:, [X.ch_names.index(name) for name in MOTOR]], y, metadata)
+        real, motor, central = (
+            (X[:, [X.ch_names.index(name) for name in chosen]], y, metadata)
+            for chosen in (X.ch_names, MOTOR, ("C3", "Cz", "C4"))
+        )
         found = {
             "networks, broadband, cross-subject": (real, "cross-subject", networks),
+            "networks, 4-38 Hz, cross-subject": (real, "cross-subject", without_slow_waves),
+            "networks, 4-38 Hz, 3 channels, cross-subject": (central, "cross-subject", without_slow_waves),
             "baselines, 8-30 Hz, cross-subject": (real, "cross-subject", baselines),
             "baselines, 21 channels, cross-subject": (motor, "cross-subject", baselines),
-            "networks, 4-38 Hz, cross-subject": (real, "cross-subject", without_slow_waves),
-            "networks, 4-38 Hz, 21 channels, cross-subject": (motor, "cross-subject", without_slow_waves),
+            "baselines, 3 channels, cross-subject": (central, "cross-subject", baselines),
             "networks, broadband, within-subject": (real, "within-subject", networks),
             "baselines, 8-30 Hz, within-subject": (real, "within-subject", baselines),
-            "choices, broadband, cross-subject": (real, "cross-subject", choices),
-            "losses, broadband, cross-subject": (real, "cross-subject", losses),
-            "mirroring, 4-38 Hz, 21 channels, cross-subject": (
+            "choices, 4-38 Hz, 21 channels, cross-subject": (
                 motor,
                 "cross-subject",
-                lambda seed: mirrored(seed, MOTOR),
+                lambda seed: choices(seed, MOTOR),
             ),
         }
     simulated = make_motor_imagery(n_subjects=6, n_trials=80, random_state=0)
