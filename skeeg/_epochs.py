@@ -267,6 +267,7 @@ def as_trials(X, dtype=np.float32):
         X, sfreq, ch_names, labels = _read_epochs([X] if is_epochs(X) else X)
     elif isinstance(X, EEGArray):
         sfreq, ch_names, labels = X.sfreq, X.ch_names, X.labels
+        X = np.asarray(X)
     elif "mne" in sys.modules and isinstance(X, (sys.modules["mne"].io.BaseRaw, sys.modules["mne"].Evoked)):
         raise TypeError(
             f"X is an mne {type(X).__name__}: cut the recording into trials with mne.Epochs first"
@@ -279,22 +280,10 @@ def as_trials(X, dtype=np.float32):
         X = _stack(X)
     if getattr(getattr(X, "dtype", None), "kind", "") in "USMm":
         raise ValueError(f"X holds text or dates (dtype {X.dtype}): expected voltages")
-    try:
-        data = check_array(
-            X,
-            dtype=dtype,
-            order="C",
-            ensure_2d=False,
-            allow_nd=True,
-            ensure_all_finite=False,
-            ensure_min_samples=0,
-        )
-    except ValueError as error:
-        if getattr(getattr(X, "dtype", None), "kind", "") == "O" and "sequence" in str(error):
-            raise ValueError(
-                "X is an object array of trials of unequal shapes: crop or pad them to one length"
-            ) from error
-        raise
+    if type(X) is np.ndarray and X.dtype in np.atleast_1d(dtype) and X.flags.c_contiguous:
+        data = X  # as check_array would leave it, in more time than a network takes for a trial
+    else:
+        data = _converted(X, dtype)
     if data.ndim != 3:
         raise ValueError(
             f"X is {data.ndim}-dimensional, of shape {data.shape}: expected (n_trials, n_chans, n_times). "
@@ -309,7 +298,10 @@ def as_trials(X, dtype=np.float32):
                 f"{data.shape[0]} trials of {data.shape[1]} channels x {data.shape[2]} samples"
             )
     try:
-        assert_all_finite(data, input_name="X")
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspect = not np.isfinite(data.sum())  # or a sum that overflows
+        if suspect:
+            assert_all_finite(data, input_name="X")
     except ValueError as error:
         affected = np.flatnonzero(~np.isfinite(data).all(axis=(1, 2)))
         raise ValueError(
@@ -317,6 +309,25 @@ def as_trials(X, dtype=np.float32):
             "drop or repair them"
         ) from error
     return Trials(data, sfreq, ch_names, labels)
+
+
+def _converted(X, dtype):
+    try:
+        return check_array(
+            X,
+            dtype=dtype,
+            order="C",
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+        )
+    except ValueError as error:
+        if getattr(getattr(X, "dtype", None), "kind", "") == "O" and "sequence" in str(error):
+            raise ValueError(
+                "X is an object array of trials of unequal shapes: crop or pad them to one length"
+            ) from error
+        raise
 
 
 def _read_epochs(epochs_list):
