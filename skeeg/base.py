@@ -973,6 +973,12 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     def _make_schedule(self, name, n_epochs, n_steps):
         return schedules[name](self.optimizer_, n_epochs, n_steps, **super().get_params_for("lr_schedule"))
 
+    def get_dataset(self, X, y=None):
+        """Put checked trials, and codes of their labels where there are any, into a TrialDataset."""
+        data = self._check_shape(as_trials(X))
+        codes = np.zeros(len(data), dtype=np.int64) if y is None else np.searchsorted(self.classes_, y)
+        return TrialDataset(_as_tensor(data), torch.from_numpy(codes), torch.ones(len(data)), y)
+
     def get_iterator(self, dataset, training=False):
         """Make the iterator over a :class:`skeeg.iterators.TrialDataset`."""
         dataset = TrialDataset(self._map_channels(dataset.X), dataset.codes, dataset.weights, dataset.y)
@@ -1002,8 +1008,14 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         if self.module_.training:
             X, codes = self._augment(X, codes)
         outputs = self.infer(X, features=isinstance(self.criterion_, DualPrototypeLoss))
-        losses = self.get_loss(outputs, codes)
         logits = outputs["logits"] if isinstance(outputs, dict) else outputs
+        if logits.shape != (len(X), len(self.classes_)):
+            raise ValueError(
+                f"{type(self.module_).__name__} gave outputs of shape {tuple(logits.shape)} for {len(X)} "
+                f"trials of {len(self.classes_)} classes; a network gives a number for each trial and class, "
+                f"{(len(X), len(self.classes_))}"
+            )
+        losses = self.get_loss(outputs, codes)
         return logits, losses, weights
 
     def _augment(self, X, codes):
@@ -1228,6 +1240,14 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         from skeeg.persistence import push_to_hub
 
         return push_to_hub(self, repo_id, **options)
+
+    def load_params(self, *args, **kwargs):
+        """Load what skorch's ``save_params`` or ``Checkpoint`` wrote, as skorch does."""
+        wanted, self.device = self.device, str(self.device_)  # skorch knows no "auto"
+        try:
+            super().load_params(*args, **kwargs)
+        finally:
+            self.device = wanted
 
     # ----- pickling ---------------------------------------------------------------------------------------
 

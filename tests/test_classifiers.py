@@ -15,6 +15,7 @@ from torch import nn
 
 from skeeg import (
     AttentionBaseNetClassifier,
+    EEGClassifier,
     FBLightConvNetClassifier,
     Scaler,
     SincShallowNetClassifier,
@@ -170,14 +171,42 @@ def test_skorch_callbacks_find_what_they_need(tmp_path):
     callbacks = [
         EpochScoring("balanced_accuracy", lower_is_better=False, name="balanced"),
         EpochScoring("accuracy", on_train=True, lower_is_better=False, name="on_train"),
-        Checkpoint(dirname=tmp_path, monitor="valid_loss_best"),
+        Checkpoint(dirname=tmp_path, monitor="valid_loss_best", load_best=True),
     ]
     clf = AttentionBaseNetClassifier(train_split=0.25, callbacks=callbacks, **QUICK)
     history = clf.fit(X, np.array(["left", "right"])[Y]).history_
+    assert clf.device == "auto"
     assert {"balanced", "on_train"} <= set(history)
     assert history["on_train"].between(0, 1).all()
     assert "valid_loss_best" not in history
     assert (tmp_path / "params.pt").exists()
+
+
+def test_inherited_ways_to_the_outputs_agree(tmp_path):
+    clf = AttentionBaseNetClassifier(**QUICK).fit(X, Y)
+    logits = clf.forward(X)
+    np.testing.assert_allclose(logits.softmax(1), clf.predict_proba(X), atol=1e-6)
+    clf.save_params(f_params=tmp_path / "params.pt")
+    clf.partial_fit(X, Y)
+    assert not torch.allclose(clf.forward(X), logits)
+    clf.load_params(f_params=tmp_path / "params.pt")
+    assert torch.equal(clf.forward(X), logits)
+
+
+def test_networks_of_wrong_outputs_are_refused():
+    class Features(torch.nn.Module):
+        def __init__(self, n_chans):
+            super().__init__()
+            self.layer = torch.nn.Linear(n_chans, 5)
+
+        def forward(self, x):
+            return self.layer(x.mean(-1))
+
+    class FeaturesClassifier(EEGClassifier):
+        module = Features
+
+    with pytest.raises(ValueError, match=r"Features gave outputs of shape \(\d+, 5\) .* of 2 classes"):
+        FeaturesClassifier(**QUICK).fit(X, Y)
 
 
 def test_threads_take_turns():

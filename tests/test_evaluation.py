@@ -187,7 +187,8 @@ def test_a_class_that_the_training_trials_lack_has_probability_zero(data):
     X, y, metadata = data
     y = y.astype("<U7")
     y[0] = "another"
-    result = compare({"dummy": DummyClassifier()}, X, y, metadata, n_splits=6, progress=False)
+    with pytest.warns(UserWarning, match=r"fold 1 tests classes \['another'\] of subjects \['?1'?\]"):
+        result = compare({"dummy": DummyClassifier()}, X, y, metadata, n_splits=6, progress=False)
     proba = result.predictions.filter(like="proba_")
     assert (proba.loc[result.predictions["fold"] == 0, "proba_another"] == 0).all()
     np.testing.assert_allclose(proba.sum(axis=1), 1)
@@ -310,7 +311,14 @@ def test_data_that_do_not_fit_together_are_refused(data, change, message):
         compare({"dummy": DummyClassifier()}, *change(*data), progress=False)
 
 
-@pytest.mark.parametrize(("pipelines", "message"), [({}, "empty"), ({"x": 3}, r"pipelines\['x'\] must be")])
+@pytest.mark.parametrize(
+    ("pipelines", "message"),
+    [
+        ({}, "at least one entry"),
+        (DummyClassifier(), r"must be a dict .* not DummyClassifier\(\)"),
+        ({"x": 3}, r"pipelines\['x'\] must be"),
+    ],
+)
 def test_pipelines_that_are_none_are_refused(data, pipelines, message):
     with pytest.raises(ValueError, match=message):
         compare(pipelines, *data, progress=False)

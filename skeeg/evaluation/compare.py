@@ -102,6 +102,7 @@ def compare(
     X, y, metadata = _check_data(X, y, metadata)
     pipelines = _check_pipelines(pipelines, random_state)
     folds = make_folds(cv, y, metadata, n_splits=n_splits, random_state=random_state)
+    _warn_of_unseen_classes(folds, y, metadata)
     classes = np.unique(y)
     groups = _groups(cv, metadata)
 
@@ -181,10 +182,26 @@ def _groups(cv, metadata):
     return metadata[columns].astype(str).agg("/".join, axis=1).to_numpy(dtype=str)
 
 
+def _warn_of_unseen_classes(folds, y, metadata):
+    """Files that name a class differently cannot be told apart from classes that only some people have."""
+    for k, (train, test) in enumerate(folds):
+        unseen = np.setdiff1d(y[test], y[train])
+        if len(unseen):
+            subjects = metadata["subject"].iloc[test][np.isin(y[test], unseen)].unique()
+            warnings.warn(
+                f"fold {k + 1} tests classes {unseen.tolist()} of subjects {subjects.tolist()}, trains on "
+                f"{np.unique(y[train]).tolist()}: those trials cannot be right. Name the classes alike",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
 def _check_pipelines(pipelines, random_state):
     """Clones, with every random_state that is None set."""
-    if not pipelines:
-        raise ValueError("pipelines is empty: give a dict of name -> classifier.")
+    if not isinstance(pipelines, dict) or not pipelines:
+        raise ValueError(
+            f"pipelines must be a dict of name -> classifier with at least one entry, not {pipelines!r}."
+        )
     checked = {}
     for name, pipeline in pipelines.items():
         if not (hasattr(pipeline, "fit") and hasattr(pipeline, "predict")):
