@@ -1,9 +1,10 @@
 """Accuracy of every network, baseline and training choice, on real and simulated recordings.
 
-    python benchmarks/accuracy.py [--parts networks ablations ...] [--seeds 1] [--n-jobs 2] [--out DIR]
+    python benchmarks/accuracy.py [--parts networks choices ...] [--seeds 1] [--n-jobs 2] [--out DIR]
 
 Writes ``accuracy.csv`` (a row a part, pipeline, seed and subject), ``summary.csv`` and ``accuracy.png`` into
-DIR. Finished folds are kept there: the same command goes on where it stopped. Recordings come through MNE
+DIR, with what earlier runs wrote there. Finished folds are kept: the same command goes on where it stopped.
+Baselines draw no random numbers, and have one seed. Recordings come through MNE
 (set ``MNE_DATASETS_EEGBCI_PATH`` where they lie already); without them only the simulated parts run.
 """
 
@@ -149,6 +150,16 @@ def parts(n_subjects):
     return found
 
 
+def with_earlier(rows, path):
+    """Rows, and those of other parts and seeds that earlier runs wrote."""
+    if not path.exists():
+        return rows
+    run = ["part", "seed"]
+    earlier = pd.read_csv(path)
+    others = ~pd.MultiIndex.from_frame(earlier[run]).isin(pd.MultiIndex.from_frame(rows[run]))
+    return pd.concat([earlier[others], rows])
+
+
 def summarize(rows):
     """Mean and standard error over subjects, of accuracies averaged over seeds."""
     by_subject = rows.groupby(["part", "pipeline", "subject"], sort=False)[["accuracy", "fit_time"]].mean()
@@ -197,7 +208,7 @@ def main():
     for name, ((X, y, metadata), cv, make) in parts(arguments.subjects).items():
         if not any(word in name for word in arguments.parts):
             continue
-        for seed in range(arguments.seeds):
+        for seed in range(1 if make is baselines else arguments.seeds):
             print(f"{name}, seed {seed}", flush=True)
             folder = arguments.out / name.replace(", ", "_").replace(" ", "-") / str(seed)
             result = compare(
@@ -206,7 +217,7 @@ def main():
             if result.interrupted:
                 raise SystemExit("interrupted; the same command goes on from here")
             rows.append(result.scores.assign(part=name, seed=seed))
-    rows = pd.concat(rows)
+    rows = with_earlier(pd.concat(rows), arguments.out / "accuracy.csv")
     rows.to_csv(arguments.out / "accuracy.csv", index=False)
     summary = summarize(rows)
     summary.to_csv(arguments.out / "summary.csv")
