@@ -156,7 +156,7 @@ def alternate(ours, peer, rounds):
 
 
 def epoch_of_fit(estimator, X, y, n_epochs):
-    """Fit, and give the median of the durations that skorch's EpochTimer wrote down, after the first epoch."""
+    """Fit, and give the median of the durations of the epochs after the first, by skorch's EpochTimer."""
     estimator.set_params(max_epochs=1 + n_epochs).fit(X, y)
     return statistics.median(row["dur"] for row in estimator.history[1:])
 
@@ -274,9 +274,7 @@ def measure_compile(network, case, device, rounds):
     plain = make_ours(network, case, device).fit(X, y)
     compiled = make_ours(network, case, device, compile=True)
     first = seconds(compiled.fit, X, y)
-    result = alternate(
-        lambda: epoch_of_fit(compiled, X, y, 5), lambda: epoch_of_fit(plain, X, y, 5), rounds
-    )
+    result = alternate(lambda: epoch_of_fit(compiled, X, y, 5), lambda: epoch_of_fit(plain, X, y, 5), rounds)
     return {
         "first epoch": first,
         "compiled": result["ours"],
