@@ -41,8 +41,8 @@ def map_in_threads(function, pieces):
     >>> map_in_threads(torch.sum, torch.ones(4, 3).split(2))
     [tensor(6.), tensor(6.)]
     """
-    n_threads = min(torch.get_num_threads(), len(pieces))
-    if n_threads == 1 or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    one_thread_only = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if one_thread_only or len(pieces) == 1 or torch.get_num_threads() == 1:
         return [function(piece) for piece in pieces]
     inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
