@@ -11,6 +11,7 @@ from torch import nn
 from skeeg.modules.attention import make_attention
 from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.base import EEGModule
+from skeeg.modules.dropout import Dropout
 from skeeg.modules.linear import linear
 from skeeg.modules.spectral import batch_norm, filter_norm_mix_norm, in_place
 from skeeg.modules.windows import fit_lengths
@@ -30,13 +31,15 @@ class _InputBlock(nn.Module):
         self.bn = nn.BatchNorm2d(n_rows)
         self.activation = in_place(activation)
         self.pool = AveragePool(pool_length, pool_stride)
-        self.dropout = nn.Dropout(drop_prob)
+        self.dropout = Dropout(drop_prob)
 
     def forward(self, x):
         taps, spatial = self.temporal_conv.weight[:, 0, 0], self.spatial_conv.weight[:, 0, :, 0]
         pad = taps.shape[1] // 2
-        x = filter_norm_mix_norm(x, taps, self.intermediate_bn, spatial, self.bn, pad, pad)
-        return self.dropout(self.pool(self.activation(x)))
+        x = filter_norm_mix_norm(
+            x, taps, self.intermediate_bn, spatial, self.bn, pad, pad, self.activation, self.pool
+        )
+        return self.dropout(x)
 
 
 class _ChannelAttentionBlock(nn.Module):
@@ -52,7 +55,7 @@ class _ChannelAttentionBlock(nn.Module):
         )
         self.attention_block = attention
         self.pool = nn.AvgPool1d(pool_length, pool_stride)
-        self.dropout = nn.Dropout(drop_prob)
+        self.dropout = Dropout(drop_prob)
 
     def forward(self, x):
         depthwise, pointwise, norm, activation = self.conv

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
@@ -12,39 +13,47 @@ GROUP = 16  # windows a matrix product: enough to fill the processor's vector re
 
 
 class _AveragePool(torch.autograd.Function):
-    """Windows in groups; the windows of a group are columns of one narrow banded matrix."""
-
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x, band, length, stride):
-        sums = [
-            x[..., j * stride : j * stride + len(part)] @ part
-            for j, part in _groups(x.shape[-1], band, length, stride)
-        ]
-        return torch.cat(sums, dim=-1) / length
+        return pooled(x, band, length, stride)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, _, ctx.length, ctx.stride = inputs
-        ctx.save_for_backward(x)
+        x, band, ctx.length, ctx.stride = inputs
+        ctx.n_times = x.shape[-1]
+        ctx.save_for_backward(band)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        (x,) = ctx.saved_tensors  # of which the shape alone matters
-        grad_x = torch.ops.aten.avg_pool2d_backward(
-            grad, x, (1, ctx.length), (1, ctx.stride), (0, 0), False, True, None
-        )
-        return grad_x, None, None, None
+        (band,) = ctx.saved_tensors
+        return spread(grad, ctx.n_times, band, ctx.length, ctx.stride), None, None, None
 
 
-def _groups(n_times, band, length, stride):
-    """First window of each group, and the part of the band that its windows need."""
-    n_windows = (n_times - length) // stride + 1
+def pooled(x, band, length, stride):
+    """Means over windows; the windows of a group are columns of one narrow banded matrix."""
+    n_windows = (x.shape[-1] - length) // stride + 1
+    sums = []
     for j in range(0, n_windows, GROUP):
         n = min(GROUP, n_windows - j)
-        yield j, band[: (n - 1) * stride + length, :n]
+        n_samples = (n - 1) * stride + length
+        sums.append(x[..., j * stride : j * stride + n_samples] @ band[:n_samples, :n])
+    return torch.cat(sums, dim=-1) / length
+
+
+def spread(grad, n_times, band, length, stride):
+    """Transpose of `pooled`: what each sample gets from the windows that it is in, (..., n_times)."""
+    before = (length - 1) // stride  # windows that start before a segment of samples and reach into it
+    n_strides = -(-n_times // stride)
+    n_segments = -(-n_strides // GROUP)
+    group = -(-n_strides // n_segments)  # strides in a segment, as even as can be
+    grad = F.pad(grad / length, (before, n_segments * group - grad.shape[-1]))
+    windows = grad.unfold(-1, before + group, group)  # (..., n_segments, windows)
+    band = band[before * stride : (before + group) * stride, : before + group]
+    samples = windows.flatten(0, -2) @ band.T  # one product, not one a row
+    return samples.view(*grad.shape[:-1], -1)[..., :n_times]
 
 
 class AveragePool(nn.Module):
@@ -72,8 +81,9 @@ class AveragePool(nn.Module):
     def __init__(self, length, stride):
         super().__init__()
         self.length, self.stride = length, stride
-        sample = torch.arange((GROUP - 1) * stride + length).unsqueeze(1)
-        start = torch.arange(GROUP) * stride
+        n_windows = GROUP + (length - 1) // stride  # those of a group, and those before that overlap it
+        sample = torch.arange(n_windows * stride + length).unsqueeze(1)
+        start = torch.arange(n_windows) * stride
         band = (sample >= start) & (sample < start + length)
         self.register_buffer("band", band.to(torch.get_default_dtype()), persistent=False)
 

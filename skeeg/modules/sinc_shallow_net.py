@@ -11,7 +11,7 @@ from torch import nn
 from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.base import EEGModule
 from skeeg.modules.constraints import renorm_rows
-from skeeg.modules.linear import linear
+from skeeg.modules.dropout import Dropout
 from skeeg.modules.spectral import filter_norm_mix_norm, in_place
 from skeeg.modules.windows import fit_lengths
 
@@ -321,7 +321,7 @@ class SincShallowNet(EEGModule):
             nn.BatchNorm2d(n_rows, momentum=0.01, eps=1e-3),
             in_place(activation),
             AveragePool(pool_size, pool_stride),
-            nn.Dropout(drop_prob),
+            Dropout(drop_prob),
             nn.Flatten(),
         )
         self.n_features = n_rows * ((self.n_times + filtered(lengths) - pool_size) // pool_stride + 1)
@@ -358,12 +358,13 @@ class SincShallowNet(EEGModule):
         if self.max_norm_spatial is not None:
             spatial = renorm_rows(spatial, self.max_norm_spatial)
         pad = taps.shape[1] // 2 if self.padding == "same" else 0
-        x = filter_norm_mix_norm(x, taps, temporal_norm, spatial, spatial_norm, pad, pad)
-        return flatten(dropout(pool(activation(x))))
+        x = filter_norm_mix_norm(x, taps, temporal_norm, spatial, spatial_norm, pad, pad, activation, pool)
+        return flatten(dropout(x))
 
     def forward_head(self, features):
         """Classify features: (batch, n_features) -> logits (batch, n_outputs)."""
         weight = self.final_layer.weight
         if self.max_norm_dense is not None:
             weight = renorm_rows(weight, self.max_norm_dense)
-        return linear(features, weight, self.final_layer.bias)
+        # Sums whose order, unlike that of a matrix product, does not depend on the number of threads.
+        return (features.unsqueeze(1) * weight).sum(-1) + self.final_layer.bias

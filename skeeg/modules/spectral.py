@@ -8,11 +8,16 @@ are never formed.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.autograd.function import once_differentiable
 
 from skeeg.modules.autograd import apply
+from skeeg.modules.average_pooling import AveragePool, pooled, spread
+from skeeg.modules.threads import map_in_threads
 
 
 def fft_length(n: int) -> int:
@@ -107,82 +112,99 @@ class _FilterAndMix(torch.autograd.Function):
     With X and V = mix X the spectra of input and mixed rows, H the responses and G the spectrum of the
     output's gradient, the gradients are products of spectra: of the mixing matrix conj(H) G with X, of the
     responses conj(V) G summed over trials, of the input mix' (conj(H) G). V is made again, in the
-    processor's cache, rather than kept.
+    processor's cache, rather than kept. The output stays in pieces: to join them is to copy them.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x, taps, mix, left, right):
-        n_times, n_out = x.shape[-1], x.shape[-1] + left + right - taps.shape[-1] + 1
-        n = fft_length(n_times + max(left, right))
-        x_spectrum = spectrum(x, n)  # (batch, n_chans, n_freqs)
-        response = fir_response(taps, n, left).repeat_interleave(len(mix) // len(taps), 0)
-        y = []
-        for trials in _in_cache(x_spectrum):
-            mixed = _mix(mix, x_spectrum[trials])  # (trials, n_rows, n_freqs)
-            y.append(torch.fft.irfft(mixed * response, n)[..., :n_out])
-        return torch.cat(y), x_spectrum, response
+        n = fft_length(x.shape[-1] + max(left, right))
+        n_out = x.shape[-1] + left + right - taps.shape[-1] + 1
+        response = _responses(taps, n, left, mix)
+
+        def piece(trials):
+            x_spectrum = spectrum(x[trials], n)  # (trials, n_chans, n_freqs)
+            return _filtered(x_spectrum, mix, response)[..., :n_out], x_spectrum
+
+        y, x_spectra = zip(*map_in_threads(piece, _pieces(x)), strict=True)
+        return *y, *x_spectra, response
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         x, taps, mix, left, _ = inputs
+        extra = output[len(output) // 2 :]
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(mix, *output[1:])
+        ctx.mark_non_differentiable(*extra)
+        ctx.save_for_backward(mix, *extra)
         ctx.left, ctx.taps_shape, ctx.n_times = left, taps.shape, x.shape[-1]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad, *_):
-        mix, x_spectrum, response = ctx.saved_tensors
+    def backward(ctx, *grads):
+        mix, *x_spectra, response = ctx.saved_tensors
         n_filters, n_taps = ctx.taps_shape
-        n_freqs = x_spectrum.shape[-1]
+        n_freqs = response.shape[-1]
         n = 2 * (n_freqs - 1)
         # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
-        count = torch.full((n_freqs,), 2.0, dtype=grad.dtype, device=grad.device)
+        count = torch.full((n_freqs,), 2.0, dtype=mix.dtype, device=mix.device)
         count[0] = count[-1] = 1.0
         response = response.conj() * (count / n)
         need_x, need_taps, need_mix, *_ = ctx.needs_input_grad
-        grad_x, grad_response, grad_mix = [], 0, 0
-        for trials in _in_cache(x_spectrum):
-            x_part, grad_part = x_spectrum[trials], spectrum(grad[trials], n)
+
+        def piece(x_and_grad):
+            (x_part, grad_part), grad_x, grad_response, grad_mix = x_and_grad, None, 0, 0
+            grad_part = spectrum(grad_part, n)
             if need_taps:
-                grad_response = grad_response + (grad_part * _mix(mix, x_part).conj()).sum(0)
+                grad_response = (grad_part * _mix(mix, x_part).conj()).sum(0)
             if need_x or need_mix:
                 grad_part = grad_part * response
             if need_mix:
-                grad_mix = grad_mix + torch.bmm(_interleaved(grad_part), _interleaved(x_part).mT).sum(0)
+                grad_mix = torch.bmm(_interleaved(grad_part), _interleaved(x_part).mT).sum(0)
             if need_x:
-                grad_x.append(torch.fft.irfft(_mix(mix.T, grad_part) * (n / count), n)[..., : ctx.n_times])
-        if need_taps:
-            impulse = torch.fft.irfft(grad_response.unflatten(0, (n_filters, -1)).sum(1), n)
-            grad_taps = impulse.roll(n_taps - 1 - ctx.left, dims=-1)[:, :n_taps].flip(-1)
+                grad_x = torch.fft.irfft(_mix(mix.T, grad_part) * (n / count), n)[..., : ctx.n_times]
+            return grad_x, grad_response, grad_mix
+
+        with torch.autocast(mix.device.type, enabled=False):
+            parts = map_in_threads(piece, list(zip(x_spectra, grads[: len(x_spectra)], strict=True)))
+            grad_x, grad_response, grad_mix = zip(*parts, strict=True)
+            if need_taps:
+                impulse = torch.fft.irfft(sum(grad_response).unflatten(0, (n_filters, -1)).sum(1), n)
+                grad_taps = impulse.roll(n_taps - 1 - ctx.left, dims=-1)[:, :n_taps].flip(-1)
         return (
             torch.cat(grad_x) if need_x else None,
             grad_taps if need_taps else None,
-            grad_mix if need_mix else None,
+            sum(grad_mix) if need_mix else None,
             None,
             None,
         )
 
 
+def _responses(taps, n, left, mix):
+    """Frequency response of the filter of each mixed row."""
+    return fir_response(taps, n, left).repeat_interleave(len(mix) // len(taps), 0)
+
+
+def _filtered(x_spectrum, mix, response):
+    """Mixed and filtered signals, zeros at their end included."""
+    return torch.fft.irfft(_mix(mix, x_spectrum) * response, 2 * (response.shape[-1] - 1))
+
+
 TRIALS_IN_CACHE = 8
 
 
-def _in_cache(trials):
-    """Slices of a few trials, that stay in the cache between operations; on other devices all trials at once.
+def _pieces(trials):
+    """Slices of a few trials, an even number of them, whose numbers stay in the cache between operations.
 
-    Threads share a product of spectra, and the last numbers of a thread's share are multiplied by other
-    instructions, with other rounding, than those before. Shares of eight trials, or of the single trials that
-    remain, end where the processor's vectors do, so that results are the same for one thread and for two.
+    On devices other than the CPU, all trials at once. They do not depend on the number of threads, so that
+    sums over pieces do not.
     """
     batch = len(trials)
     if trials.device.type != "cpu":
         return [slice(None)]
-    whole = batch - batch % TRIALS_IN_CACHE
-    pieces = [slice(start, start + TRIALS_IN_CACHE) for start in range(0, whole, TRIALS_IN_CACHE)]
-    return pieces + [slice(start, start + 1) for start in range(whole, batch)]
+    n_pieces = max(1, min(batch, 2 * -(-batch // (2 * TRIALS_IN_CACHE))))
+    bounds = [batch * i // n_pieces for i in range(n_pieces + 1)]
+    return [slice(*pair) for pair in pairwise(bounds)]
 
 
 def _interleaved(spectra):
@@ -225,7 +247,13 @@ def filter_and_mix(x, taps, mix, left, right):
     >>> filter_and_mix(torch.randn(8, 22, 1000), torch.randn(40, 25), torch.randn(40, 22), 12, 12).shape
     torch.Size([8, 40, 1000])
     """
-    return apply(_FilterAndMix, x, taps, mix, left, right)[0]
+    return torch.cat(_filter_and_mix(x, taps, mix, left, right))
+
+
+def _filter_and_mix(x, taps, mix, left, right):
+    """`filter_and_mix`, in pieces."""
+    output = apply(_FilterAndMix, x, taps, mix, left, right)
+    return output[: len(output) // 2]
 
 
 def window_moments(x, n_taps, left, right):
@@ -260,56 +288,99 @@ def window_moments(x, n_taps, left, right):
     ones), where the ones are padded with zeros like the signal.
     """
     exact = torch.float32 if x.device.type == "mps" else torch.float64
-    x = x.flatten(0, 1)
-    n_rows, n_times = x.shape
-    count = n_rows * (n_times + left + right - n_taps + 1)
-    level = x.mean(-1, keepdim=True)
-    centred = x - level
-
+    n_times = x.shape[-1]
+    count = x.shape[0] * x.shape[1] * (n_times + left + right - n_taps + 1)
     n = fft_length(n_times + n_taps - 1)
-    power = _interleaved(spectrum(centred, n)).square().sum(0).unflatten(0, (-1, 2)).sum(-1)
-    lags = torch.fft.irfft(power.to(exact), n)[:n_taps]
+    n_before, n_after = n_taps - 1 - left, n_taps - 1 - right  # samples whose windows are partly left out
+
+    def piece(trials):
+        part = x[trials].flatten(0, 1)
+        level = part.mean(-1, keepdim=True)
+        centred = part - level
+        power = _interleaved(spectrum(centred, n)).square().sum(0).unflatten(0, (-1, 2)).sum(-1)
+        sums = torch.stack([centred.sum(0), level[:, 0] @ centred])
+        before, after = centred[:, :n_before].to(exact), centred[:, max(0, n_times - n_after) :].to(exact)
+        level = level.to(exact)
+        return power, sums, before.T @ before, after.T @ after, level.sum(), level.square().sum()
+
+    parts = zip(*map_in_threads(piece, _pieces(x)), strict=True)
+    power, sums, before, after, level, energy = (sum(part).to(exact) for part in parts)
+    lags = torch.fft.irfft(power, n)[:n_taps]
     index = torch.arange(n_taps, device=x.device)
     second = lags[(index[:, None] - index).abs()]
-    for cut, samples, before in (
-        (n_taps - 1 - left, centred[:, : n_taps - 1 - left], True),
-        (n_taps - 1 - right, centred[:, max(0, n_times - (n_taps - 1 - right)) :], False),
-    ):
-        if cut == 0:
-            continue
-        samples = samples.to(exact)
-        missing = cut - samples.shape[1]
-        around = (n_taps - 1, missing) if before else (missing, n_taps - 1)
-        products = F.pad(samples.T @ samples, around * 2)
-        second = second - products.unfold(0, n_taps, 1).unfold(1, n_taps, 1).diagonal(dim1=0, dim2=1).sum(-1)
+    if n_before:
+        second = second - _over_windows(F.pad(before, (n_taps - 1, n_before - len(before)) * 2), n_taps)
+    if n_after:
+        second = second - _over_windows(F.pad(after, (n_after - len(after), n_taps - 1) * 2), n_taps)
 
-    rows = torch.stack([torch.ones_like(x[0]), centred.sum(0), level[:, 0] @ centred]).to(exact)
-    level = level.to(exact)
+    rows = torch.stack([torch.ones_like(sums[0]), *sums])
     ones, plain, weighted = F.pad(rows, (left, right)).unfold(-1, n_taps, 1)
     cross = ones.T @ weighted
-    mean = (plain.sum(0) + level.sum() * ones.sum(0)) / count
-    second = second + cross + cross.T + level.square().sum() * (ones.T @ ones)
+    mean = (plain.sum(0) + level * ones.sum(0)) / count
+    second = second + cross + cross.T + energy * (ones.T @ ones)
     return mean, second / count - mean.outer(mean)
 
 
-class _BatchNorm(torch.autograd.Function):
-    """Normalise the rows of (batch, rows, times) by their own statistics, scale and shift them.
+def _over_windows(products, n_taps):
+    """Products of pairs of samples, summed over the windows that the pairs are in: (n_taps, n_taps)."""
+    return products.unfold(0, n_taps, 1).unfold(1, n_taps, 1).diagonal(dim1=0, dim2=1).sum(-1)
 
-    Sums of products are taken a few trials at a time: fresh memory for a whole product costs more than the
-    arithmetic.
+
+def _moments(y):
+    """Mean and biased variance of each row of signals in pieces, (trials, rows, times) each."""
+
+    def piece(part):
+        count = part.shape[0] * part.shape[2]
+        mean = part.sum(2).sum(0) / count
+        return count, mean, torch.linalg.vector_norm(part - mean[:, None], dim=2).square().sum(0)
+
+    parts = map_in_threads(piece, y)
+    count = sum(n for n, _, _ in parts)
+    mean = sum(m * (n / count) for n, m, _ in parts)
+    return mean, sum(e + n * (m - mean).square() for n, m, e in parts) / count
+
+
+def _norm_backward(y, grad, sums, scale, mean, variance, eps):
+    """Gradients of batch normalisation, from ``sums``: pairs of `_sums` of each piece.
+
+    gain * (grad - its mean - its projection on the normalised rows)
     """
+    count = sum(part.shape[0] for part in y) * y[0].shape[2]
+    total, along = (sum(part) for part in zip(*sums, strict=True))
+    precision = 1 / (variance + eps)
+    gain, slope = scale * precision.sqrt(), precision * along / count
+    factor, constant = -(gain * slope)[:, None], (gain * (mean * slope - total / count))[:, None]
+    gain = gain[:, None]
+
+    def piece(parts):
+        part, grad = parts
+        return torch.addcmul(torch.addcmul(constant, part, factor), grad, gain)
+
+    grad_y = map_in_threads(piece, list(zip(y, grad, strict=True)))
+    return grad_y, along * precision.sqrt(), total
+
+
+def _sums(y, grad, mean):
+    """Sums of a piece of the gradient, and of its product with the centred rows."""
+    return grad.sum(2).sum(0), (grad * (y - mean[:, None])).sum(2).sum(0)
+
+
+class _BatchNorm(torch.autograd.Function):
+    """Normalise the rows of (batch, rows, times) by their own statistics, scale and shift them."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(y, scale, bias, eps):
-        count = y.shape[0] * y.shape[2]
-        mean = y.sum(2).sum(0) / count
-        energy = [torch.linalg.vector_norm(y[trials] - mean[:, None], dim=2) for trials in _in_cache(y)]
-        variance = torch.cat(energy).square().sum(0) / count
-        gain = scale * (variance + eps).rsqrt()
-        normalised = (y * gain[:, None]).add_((bias - mean * gain)[:, None])
-        return normalised, mean, variance
+        pieces = [y[trials] for trials in _pieces(y)]
+        mean, variance = _moments(pieces)
+        gain = (scale * (variance + eps).rsqrt())[:, None]
+        shift = bias[:, None] - mean[:, None] * gain
+        return (
+            torch.cat(map_in_threads(lambda part: torch.addcmul(shift, part, gain), pieces)),
+            mean,
+            variance,
+        )
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -322,18 +393,63 @@ class _BatchNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad, *_):
         y, scale, mean, variance = ctx.saved_tensors
-        count = grad.shape[0] * grad.shape[2]
-        precision = 1 / (variance + ctx.eps)
-        total = grad.sum(2).sum(0)
-        along = [(grad[trials] * (y[trials] - mean[:, None])).sum(2) for trials in _in_cache(y)]
-        along = torch.cat(along).sum(0)
-        # gain * (grad - its mean - its projection on the normalised rows)
-        gain, slope = scale * precision.sqrt(), precision * along / count
-        grad_y = y * -slope[:, None]
-        grad_y += grad
-        grad_y += (mean * slope - total / count)[:, None]
-        grad_y *= gain[:, None]
-        return grad_y, along * precision.sqrt(), total, None
+        y, grad = ([whole[trials] for trials in _pieces(whole)] for whole in (y, grad))
+        sums = map_in_threads(lambda parts: _sums(*parts, mean), list(zip(y, grad, strict=True)))
+        grad_y, grad_scale, grad_bias = _norm_backward(y, grad, sums, scale, mean, variance, ctx.eps)
+        return torch.cat(grad_y), grad_scale, grad_bias, None
+
+
+class _NormEluPool(torch.autograd.Function):
+    """Batch normalisation by the batch's own statistics, ELU and average pooling of signals in pieces.
+
+    A piece goes through all three while it is in the processor's cache.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(scale, bias, eps, band, length, stride, *y):
+        mean, variance = _moments(y)
+        gain = (scale * (variance + eps).rsqrt())[:, None]
+        shift = bias[:, None] - mean[:, None] * gain
+        parts = map_in_threads(
+            lambda part: _elu_pool(torch.addcmul(shift, part, gain), band, length, stride), y
+        )
+        z, slope = zip(*parts, strict=True)
+        return torch.cat(z), mean, variance, *slope
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        scale, _, ctx.eps, band, ctx.length, ctx.stride, *y = inputs
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(scale, band, *output[1:3], *y, *output[3:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, *_):
+        scale, band, mean, variance, *pieces = ctx.saved_tensors
+        y, slopes = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
+        grads = grad.split([len(part) for part in y])
+
+        def piece(parts):
+            part, slope, grad = parts
+            grad = spread(grad, part.shape[2], band, ctx.length, ctx.stride) * slope
+            return grad, _sums(part, grad, mean)
+
+        with torch.autocast(grad.device.type, enabled=False):
+            grads, sums = zip(*map_in_threads(piece, list(zip(y, slopes, grads, strict=True))), strict=True)
+            grad_y, grad_scale, grad_bias = _norm_backward(y, grads, sums, scale, mean, variance, ctx.eps)
+        return grad_scale, grad_bias, None, None, None, None, *grad_y
+
+
+def _elu_pool(z, band, length, stride):
+    """ELU and average pooling, and the slope of the ELU.
+
+    The slope is exp(min(z, 0)), and the ELU is max(z, 0) + slope - 1.
+    """
+    slope = z.clamp(max=0).exp_()
+    return pooled(z.relu().add_(slope), band, length, stride) - 1, slope
 
 
 def _uses_batch_statistics(norm):
@@ -379,8 +495,8 @@ def batch_norm(y, norm):
     return normalised
 
 
-def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right):
-    """Temporal convolution, BatchNorm, depthwise spatial convolution, BatchNorm.
+def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right, activation=None, pool=None):
+    """Temporal convolution, BatchNorm, depthwise spatial convolution, BatchNorm; activation, average pooling.
 
     Parameters
     ----------
@@ -396,10 +512,14 @@ def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right)
         Normalises the ``n_filters * depth`` outputs of the spatial convolution.
     left, right : int
         Zeros before and after each signal.
+    activation : torch.nn.Module, optional
+        Applied to each number; none when not given.
+    pool : AveragePool, optional
+        Pooling over time; none when not given.
 
     Returns
     -------
-    torch.Tensor, shape (batch, n_filters * depth, n_times + left + right - n_taps + 1)
+    torch.Tensor, shape (batch, n_filters * depth, n_times + left + right - n_taps + 1 or pooled times)
 
     Notes
     -----
@@ -409,22 +529,20 @@ def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right)
     too where it uses running statistics.
     """
     with torch.autocast(x.device.type, enabled=False):  # FFTs know no half precision
-        return _filter_norm_mix_norm(x.to(taps.dtype), taps, temporal_norm, mix, spatial_norm, left, right)
+        return _filter_norm_mix_norm(
+            x.to(taps.dtype), taps, temporal_norm, mix, spatial_norm, left, right, activation, pool
+        )
 
 
-def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right):
+def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right, activation, pool):
     depth = len(mix) // len(taps)
+    count = len(x) * (x.shape[2] + left + right - taps.shape[-1] + 1)
     if _uses_batch_statistics(temporal_norm):
         window_mean, covariance = window_moments(x, taps.shape[-1], left, right)
         exact = taps.to(covariance.dtype)
         mean = (exact @ window_mean).to(taps.dtype)
         variance = ((exact @ covariance) * exact).sum(-1).clamp(min=0).to(taps.dtype)
-        _track(
-            temporal_norm,
-            mean,
-            variance,
-            len(x) * x.shape[1] * (x.shape[2] + left + right - taps.shape[-1] + 1),
-        )
+        _track(temporal_norm, mean, variance, count * x.shape[1])
     else:
         mean, variance = temporal_norm.running_mean, temporal_norm.running_var
     scale, bias = _scale_and_bias(temporal_norm, taps)
@@ -433,17 +551,59 @@ def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right
     shift = offset.repeat_interleave(depth) * mix.sum(1)
     mix = mix * gain.repeat_interleave(depth)[:, None]
 
-    if _uses_batch_statistics(spatial_norm):
-        y = filter_and_mix(x, taps, mix, left, right)
-        scale, bias = _scale_and_bias(spatial_norm, mix)
-        # The shift moves the mean, and nothing else: it cancels from the normalised rows.
-        normalised, mean, variance = apply(_BatchNorm, y, scale, bias + 0 * shift, spatial_norm.eps)
-        _track(spatial_norm, mean + shift, variance, y.shape[0] * y.shape[2])
-        return normalised
     scale, bias = _scale_and_bias(spatial_norm, mix)
-    gain = scale * (spatial_norm.running_var + spatial_norm.eps).rsqrt()
-    y = filter_and_mix(x, taps, mix * gain[:, None], left, right)
-    return y + (bias + (shift - spatial_norm.running_mean) * gain)[:, None]
+    together = _is_plain_elu(activation) and _is_plain_pool(pool)
+    pooling = (pool.band.to(x.dtype), pool.length, pool.stride) if together else ()
+    if _uses_batch_statistics(spatial_norm):
+        y = _filter_and_mix(x, taps, mix, left, right)
+        bias = bias + 0 * shift  # The shift moves the mean, and nothing else: it cancels from the rows.
+        if together:
+            z, mean, variance, *_ = apply(_NormEluPool, scale, bias, spatial_norm.eps, *pooling, *y)
+        else:
+            z, mean, variance = apply(_BatchNorm, torch.cat(y), scale, bias, spatial_norm.eps)
+        _track(spatial_norm, mean + shift, variance, count)
+        if together:
+            return z
+    else:
+        gain = scale * (spatial_norm.running_var + spatial_norm.eps).rsqrt()
+        mix, bias = mix * gain[:, None], (bias + (shift - spatial_norm.running_mean) * gain)[:, None]
+        if together and not torch.is_grad_enabled():
+            return _eval(x, taps, mix, bias, left, right, *pooling)
+        z = filter_and_mix(x, taps, mix, left, right) + bias
+    z = z if activation is None else activation(z)
+    return z if pool is None else pool(z)
+
+
+def _eval(x, taps, mix, bias, left, right, *pooling):
+    """Filters, bias, ELU and pooling, a few trials at a time."""
+    n_times = x.shape[-1]
+    n_out = n_times + left + right - taps.shape[-1] + 1
+    n = fft_length(n_times + max(left, right))
+    response = _responses(taps, n, left, mix)
+
+    def piece(trials):
+        y = _filtered(spectrum(x[trials], n), mix, response)[..., :n_out]
+        return _elu_pool(y + bias, *pooling)[0]
+
+    return torch.cat(map_in_threads(piece, _pieces(x)))
+
+
+def _is_plain_elu(activation):
+    return type(activation) is nn.ELU and activation.alpha == 1 and not _has_hooks(activation)
+
+
+def _is_plain_pool(pool):
+    return type(pool) is AveragePool and not _has_hooks(pool)
+
+
+def _has_hooks(module):
+    """Whether somebody wants to see the module being called."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
 
 
 def in_place(activation):
