@@ -107,87 +107,86 @@ def fir_response(taps: torch.Tensor, n: int, left: int) -> torch.Tensor:
 
 
 class _FilterAndMix(torch.autograd.Function):
-    """`filter_and_mix`, a few trials at a time, with its backward pass in the frequency domain too.
-
-    With X and V = mix X the spectra of input and mixed rows, H the responses and G the spectrum of the
-    output's gradient, the gradients are products of spectra: of the mixing matrix conj(H) G with X, of the
-    responses conj(V) G summed over trials, of the input mix' (conj(H) G). V is made again, in the
-    processor's cache, rather than kept. The output stays in pieces: to join them is to copy them.
-    """
+    """`filter_and_mix`, a few trials at a time, with its backward pass in the frequency domain too."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x, taps, mix, left, right):
-        n = fft_length(x.shape[-1] + max(left, right))
-        n_out = x.shape[-1] + left + right - taps.shape[-1] + 1
-        response = _responses(taps, n, left, mix)
-
-        def piece(trials):
-            x_spectrum = spectrum(x[trials], n)  # (trials, n_chans, n_freqs)
-            return _filtered(x_spectrum, mix, response)[..., :n_out], x_spectrum
-
-        y, x_spectra = zip(*map_in_threads(piece, _pieces(x)), strict=True)
-        return *y, *x_spectra, response
+        y, x_spectra, response = _filter_forward(lambda y: y, x, taps, mix, left, right)
+        return torch.cat(y), response, *x_spectra
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         x, taps, mix, left, _ = inputs
-        extra = output[len(output) // 2 :]
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*extra)
-        ctx.save_for_backward(mix, *extra)
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(mix, *output[1:])
         ctx.left, ctx.taps_shape, ctx.n_times = left, taps.shape, x.shape[-1]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *grads):
-        mix, *x_spectra, response = ctx.saved_tensors
-        n_filters, n_taps = ctx.taps_shape
-        n_freqs = response.shape[-1]
-        n = 2 * (n_freqs - 1)
-        # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
-        count = torch.full((n_freqs,), 2.0, dtype=mix.dtype, device=mix.device)
-        count[0] = count[-1] = 1.0
-        response = response.conj() * (count / n)
-        need_x, need_taps, need_mix, *_ = ctx.needs_input_grad
-
-        def piece(x_and_grad):
-            (x_part, grad_part), grad_x, grad_response, grad_mix = x_and_grad, None, 0, 0
-            grad_part = spectrum(grad_part, n)
-            if need_taps:
-                grad_response = (grad_part * _mix(mix, x_part).conj()).sum(0)
-            if need_x or need_mix:
-                grad_part = grad_part * response
-            if need_mix:
-                grad_mix = torch.bmm(_interleaved(grad_part), _interleaved(x_part).mT).sum(0)
-            if need_x:
-                grad_x = torch.fft.irfft(_mix(mix.T, grad_part) * (n / count), n)[..., : ctx.n_times]
-            return grad_x, grad_response, grad_mix
-
-        with torch.autocast(mix.device.type, enabled=False):
-            parts = map_in_threads(piece, list(zip(x_spectra, grads[: len(x_spectra)], strict=True)))
-            grad_x, grad_response, grad_mix = zip(*parts, strict=True)
-            if need_taps:
-                impulse = torch.fft.irfft(sum(grad_response).unflatten(0, (n_filters, -1)).sum(1), n)
-                grad_taps = impulse.roll(n_taps - 1 - ctx.left, dims=-1)[:, :n_taps].flip(-1)
-        return (
-            torch.cat(grad_x) if need_x else None,
-            grad_taps if need_taps else None,
-            sum(grad_mix) if need_mix else None,
-            None,
-            None,
-        )
+    def backward(ctx, grad, *_):
+        mix, response, *x_spectra = ctx.saved_tensors
+        grads = grad.split([len(part) for part in x_spectra])
+        with torch.autocast(grad.device.type, enabled=False):
+            return *_filter_backward(lambda grad: grad, grads, ctx, mix, response, x_spectra), None, None
 
 
-def _responses(taps, n, left, mix):
-    """Frequency response of the filter of each mixed row."""
-    return fir_response(taps, n, left).repeat_interleave(len(mix) // len(taps), 0)
+def _filter_forward(function, x, taps, mix, left, right):
+    """What a function gives for the output of `filter_and_mix`, for a few trials at a time.
+
+    Returns that, the spectra of the trials, in pieces both, and the frequency response of each mixed row.
+    """
+    n = fft_length(x.shape[-1] + max(left, right))
+    n_out = x.shape[-1] + left + right - taps.shape[-1] + 1
+    response = fir_response(taps, n, left).repeat_interleave(len(mix) // len(taps), 0)
+
+    def piece(trials):
+        x_spectrum = spectrum(x[trials], n)  # (trials, n_chans, n_freqs)
+        return function(torch.fft.irfft(_mix(mix, x_spectrum) * response, n)[..., :n_out]), x_spectrum
+
+    return *zip(*map_in_threads(piece, _pieces(x)), strict=True), response
 
 
-def _filtered(x_spectrum, mix, response):
-    """Mixed and filtered signals, zeros at their end included."""
-    return torch.fft.irfft(_mix(mix, x_spectrum) * response, 2 * (response.shape[-1] - 1))
+def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
+    """Gradients of x, taps and mix, where a function gives the gradient of a piece of the output.
+
+    With X and V = mix X the spectra of input and mixed rows, H the responses and G the spectrum of the
+    output's gradient, the gradients are products of spectra: of the mixing matrix conj(H) G with X, of the
+    responses conj(V) G summed over trials, of the input mix' (conj(H) G). V is made again, in the
+    processor's cache, rather than kept.
+    """
+    n_filters, n_taps = ctx.taps_shape
+    n_freqs = response.shape[-1]
+    n = 2 * (n_freqs - 1)
+    # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
+    count = torch.full((n_freqs,), 2.0, dtype=mix.dtype, device=mix.device)
+    count[0] = count[-1] = 1.0
+    response = response.conj() * (count / n)
+    need_x, need_taps, need_mix = ctx.needs_input_grad[:3]
+
+    def piece(given):
+        piece, x_part = given
+        grad_x, grad_response, grad_mix = None, 0, 0
+        grad = spectrum(function(piece), n)
+        if need_taps:
+            grad_response = (grad * _mix(mix, x_part).conj()).sum(0)
+        if need_x or need_mix:
+            grad = grad * response
+        if need_mix:
+            grad_mix = torch.bmm(_interleaved(x_part), _interleaved(grad).mT).sum(0).T
+        if need_x:
+            grad_x = torch.fft.irfft(_mix(mix.T, grad) * (n / count), n)[..., : ctx.n_times]
+        return grad_x, grad_response, grad_mix
+
+    parts = map_in_threads(piece, list(zip(pieces, x_spectra, strict=True)))
+    grad_x, grad_response, grad_mix = zip(*parts, strict=True)
+    grad_taps = None
+    if need_taps:
+        impulse = torch.fft.irfft(sum(grad_response).unflatten(0, (n_filters, -1)).sum(1), n)
+        grad_taps = impulse.roll(n_taps - 1 - ctx.left, dims=-1)[:, :n_taps].flip(-1)
+    return torch.cat(grad_x) if need_x else None, grad_taps, sum(grad_mix) if need_mix else None
 
 
 TRIALS_IN_CACHE = 8
@@ -247,13 +246,7 @@ def filter_and_mix(x, taps, mix, left, right):
     >>> filter_and_mix(torch.randn(8, 22, 1000), torch.randn(40, 25), torch.randn(40, 22), 12, 12).shape
     torch.Size([8, 40, 1000])
     """
-    return torch.cat(_filter_and_mix(x, taps, mix, left, right))
-
-
-def _filter_and_mix(x, taps, mix, left, right):
-    """`filter_and_mix`, in pieces."""
-    output = apply(_FilterAndMix, x, taps, mix, left, right)
-    return output[: len(output) // 2]
+    return apply(_FilterAndMix, x, taps, mix, left, right)[0]
 
 
 def window_moments(x, n_taps, left, right):
@@ -327,42 +320,47 @@ def _over_windows(products, n_taps):
 
 
 def _moments(y):
-    """Mean and biased variance of each row of signals in pieces, (trials, rows, times) each."""
-
-    def piece(part):
-        count = part.shape[0] * part.shape[2]
-        mean = part.sum(2).sum(0) / count
-        return count, mean, torch.linalg.vector_norm(part - mean[:, None], dim=2).square().sum(0)
-
-    parts = map_in_threads(piece, y)
-    count = sum(n for n, _, _ in parts)
-    mean = sum(m * (n / count) for n, m, _ in parts)
-    return mean, sum(e + n * (m - mean).square() for n, m, e in parts) / count
+    """Number, mean and sum of squares about the mean of each row of signals (trials, rows, times)."""
+    count = y.shape[0] * y.shape[2]
+    mean = y.sum(2).sum(0) / count
+    return count, mean, torch.linalg.vector_norm(y - mean[:, None], dim=2).square().sum(0)
 
 
-def _norm_backward(y, grad, sums, scale, mean, variance, eps):
-    """Gradients of batch normalisation, from ``sums``: pairs of `_sums` of each piece.
+def _together(moments):
+    """Mean and biased variance from the `_moments` of pieces."""
+    total = sum(count for count, _, _ in moments)
+    mean = sum(mean * (count / total) for count, mean, _ in moments)
+    squares = [energy + count * (part - mean).square() for count, part, energy in moments]
+    return mean, sum(squares) / total
+
+
+def _gain_and_shift(scale, bias, eps, mean, variance):
+    """Batch normalisation as y -> gain * y + shift, for (trials, rows, times)."""
+    gain = scale * (variance + eps).rsqrt()
+    return gain[:, None], (bias - mean * gain)[:, None]
+
+
+def _sums(y, grad, mean):
+    """Sums of a piece of a gradient, and of its product with the centred rows."""
+    return grad.sum(2).sum(0), (grad * (y - mean[:, None])).sum(2).sum(0)
+
+
+def _norm_backward(sums, count, scale, mean, variance, eps):
+    """Gradients of batch normalisation from the `_sums` of pieces: of y as a function, of scale and bias.
 
     gain * (grad - its mean - its projection on the normalised rows)
     """
-    count = sum(part.shape[0] for part in y) * y[0].shape[2]
     total, along = (sum(part) for part in zip(*sums, strict=True))
     precision = 1 / (variance + eps)
     gain, slope = scale * precision.sqrt(), precision * along / count
     factor, constant = -(gain * slope)[:, None], (gain * (mean * slope - total / count))[:, None]
     gain = gain[:, None]
 
-    def piece(parts):
-        part, grad = parts
-        return torch.addcmul(torch.addcmul(constant, part, factor), grad, gain)
+    def gradient(piece):
+        y, grad = piece
+        return torch.addcmul(torch.addcmul(constant, y, factor), grad, gain)
 
-    grad_y = map_in_threads(piece, list(zip(y, grad, strict=True)))
-    return grad_y, along * precision.sqrt(), total
-
-
-def _sums(y, grad, mean):
-    """Sums of a piece of the gradient, and of its product with the centred rows."""
-    return grad.sum(2).sum(0), (grad * (y - mean[:, None])).sum(2).sum(0)
+    return gradient, along * precision.sqrt(), total
 
 
 class _BatchNorm(torch.autograd.Function):
@@ -373,14 +371,10 @@ class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(y, scale, bias, eps):
         pieces = [y[trials] for trials in _pieces(y)]
-        mean, variance = _moments(pieces)
-        gain = (scale * (variance + eps).rsqrt())[:, None]
-        shift = bias[:, None] - mean[:, None] * gain
-        return (
-            torch.cat(map_in_threads(lambda part: torch.addcmul(shift, part, gain), pieces)),
-            mean,
-            variance,
-        )
+        mean, variance = _together(map_in_threads(_moments, pieces))
+        gain, shift = _gain_and_shift(scale, bias, eps, mean, variance)
+        normalised = map_in_threads(lambda part: torch.addcmul(shift, part, gain), pieces)
+        return torch.cat(normalised), mean, variance
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -393,54 +387,71 @@ class _BatchNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad, *_):
         y, scale, mean, variance = ctx.saved_tensors
-        y, grad = ([whole[trials] for trials in _pieces(whole)] for whole in (y, grad))
-        sums = map_in_threads(lambda parts: _sums(*parts, mean), list(zip(y, grad, strict=True)))
-        grad_y, grad_scale, grad_bias = _norm_backward(y, grad, sums, scale, mean, variance, ctx.eps)
-        return torch.cat(grad_y), grad_scale, grad_bias, None
+        pieces = [(y[trials], grad[trials]) for trials in _pieces(y)]
+        sums = map_in_threads(lambda piece: _sums(*piece, mean), pieces)
+        count = y.shape[0] * y.shape[2]
+        gradient, grad_scale, grad_bias = _norm_backward(sums, count, scale, mean, variance, ctx.eps)
+        return torch.cat(map_in_threads(gradient, pieces)), grad_scale, grad_bias, None
 
 
-class _NormEluPool(torch.autograd.Function):
-    """Batch normalisation by the batch's own statistics, ELU and average pooling of signals in pieces.
+class _FilterMixNormEluPool(torch.autograd.Function):
+    """`filter_and_mix`, batch normalisation by the batch's own statistics, ELU and average pooling.
 
-    A piece goes through all three while it is in the processor's cache.
+    A piece of the batch goes through as much as it can while it is in the processor's cache: up to the
+    statistics of the whole batch forth, up to the sums over it back. Between these, pieces stay pieces: to
+    join them is to copy them.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(scale, bias, eps, band, length, stride, *y):
-        mean, variance = _moments(y)
-        gain = (scale * (variance + eps).rsqrt())[:, None]
-        shift = bias[:, None] - mean[:, None] * gain
+    def forward(x, taps, mix, left, right, scale, bias, eps, band, length, stride):
+        parts, x_spectra, response = _filter_forward(lambda y: (y, _moments(y)), x, taps, mix, left, right)
+        y, moments = zip(*parts, strict=True)
+        mean, variance = _together(moments)
+        gain, shift = _gain_and_shift(scale, bias, eps, mean, variance)
         parts = map_in_threads(
             lambda part: _elu_pool(torch.addcmul(shift, part, gain), band, length, stride), y
         )
-        z, slope = zip(*parts, strict=True)
-        return torch.cat(z), mean, variance, *slope
+        z, slopes = zip(*parts, strict=True)
+        return torch.cat(z), mean, variance, response, *x_spectra, *y, *slopes
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        scale, _, ctx.eps, band, ctx.length, ctx.stride, *y = inputs
+        x, taps, mix, ctx.left, _, scale, _, ctx.eps, band, ctx.length, ctx.stride = inputs
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(scale, band, *output[1:3], *y, *output[3:])
+        ctx.save_for_backward(mix, scale, band, *output[1:])
+        ctx.taps_shape, ctx.n_times = taps.shape, x.shape[-1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, *_):
-        scale, band, mean, variance, *pieces = ctx.saved_tensors
-        y, slopes = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
-        grads = grad.split([len(part) for part in y])
+        mix, scale, band, mean, variance, response, *pieces = ctx.saved_tensors
+        n_pieces = len(pieces) // 3
+        x_spectra, y, slopes = (pieces[i * n_pieces : (i + 1) * n_pieces] for i in range(3))
+        n_out = y[0].shape[2]
 
-        def piece(parts):
-            part, slope, grad = parts
-            grad = spread(grad, part.shape[2], band, ctx.length, ctx.stride) * slope
-            return grad, _sums(part, grad, mean)
+        def piece(given):
+            y, slope, grad = given
+            grad = spread(grad, n_out, band, ctx.length, ctx.stride) * slope
+            return (y, grad), _sums(y, grad, mean)
 
         with torch.autocast(grad.device.type, enabled=False):
-            grads, sums = zip(*map_in_threads(piece, list(zip(y, slopes, grads, strict=True))), strict=True)
-            grad_y, grad_scale, grad_bias = _norm_backward(y, grads, sums, scale, mean, variance, ctx.eps)
-        return grad_scale, grad_bias, None, None, None, None, *grad_y
+            grads = grad.split([len(part) for part in y])
+            parts = map_in_threads(piece, list(zip(y, slopes, grads, strict=True)))
+            pieces, sums = zip(*parts, strict=True)
+            gradient, *grads = _norm_backward(sums, len(grad) * n_out, scale, mean, variance, ctx.eps)
+            return (
+                *_filter_backward(gradient, pieces, ctx, mix, response, x_spectra),
+                None,
+                None,
+                *grads,
+                None,
+                None,
+                None,
+                None,
+            )
 
 
 def _elu_pool(z, band, length, stride):
@@ -555,12 +566,14 @@ def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right
     together = _is_plain_elu(activation) and _is_plain_pool(pool)
     pooling = (pool.band.to(x.dtype), pool.length, pool.stride) if together else ()
     if _uses_batch_statistics(spatial_norm):
-        y = _filter_and_mix(x, taps, mix, left, right)
         bias = bias + 0 * shift  # The shift moves the mean, and nothing else: it cancels from the rows.
         if together:
-            z, mean, variance, *_ = apply(_NormEluPool, scale, bias, spatial_norm.eps, *pooling, *y)
+            z, mean, variance, *_ = apply(
+                _FilterMixNormEluPool, x, taps, mix, left, right, scale, bias, spatial_norm.eps, *pooling
+            )
         else:
-            z, mean, variance = apply(_BatchNorm, torch.cat(y), scale, bias, spatial_norm.eps)
+            y = filter_and_mix(x, taps, mix, left, right)
+            z, mean, variance = apply(_BatchNorm, y, scale, bias, spatial_norm.eps)
         _track(spatial_norm, mean + shift, variance, count)
         if together:
             return z
@@ -568,24 +581,11 @@ def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right
         gain = scale * (spatial_norm.running_var + spatial_norm.eps).rsqrt()
         mix, bias = mix * gain[:, None], (bias + (shift - spatial_norm.running_mean) * gain)[:, None]
         if together and not torch.is_grad_enabled():
-            return _eval(x, taps, mix, bias, left, right, *pooling)
+            z, *_ = _filter_forward(lambda y: _elu_pool(y + bias, *pooling)[0], x, taps, mix, left, right)
+            return torch.cat(z)
         z = filter_and_mix(x, taps, mix, left, right) + bias
     z = z if activation is None else activation(z)
     return z if pool is None else pool(z)
-
-
-def _eval(x, taps, mix, bias, left, right, *pooling):
-    """Filters, bias, ELU and pooling, a few trials at a time."""
-    n_times = x.shape[-1]
-    n_out = n_times + left + right - taps.shape[-1] + 1
-    n = fft_length(n_times + max(left, right))
-    response = _responses(taps, n, left, mix)
-
-    def piece(trials):
-        y = _filtered(spectrum(x[trials], n), mix, response)[..., :n_out]
-        return _elu_pool(y + bias, *pooling)[0]
-
-    return torch.cat(map_in_threads(piece, _pieces(x)))
 
 
 def _is_plain_elu(activation):
