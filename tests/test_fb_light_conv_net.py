@@ -106,9 +106,12 @@ def test_parameters_in_the_papers_configuration():
 
 @all_banks
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("n_times", [230, 151, 64])
-def test_equals_plain_composition(bank, training, n_times):
-    """Outputs, all gradients and running statistics, with samples left over behind the last window."""
+@pytest.mark.parametrize(("n_times", "n_trials"), [(230, 19), (151, 5), (64, 1)])
+def test_equals_plain_composition(bank, training, n_times, n_trials):
+    """Outputs, all gradients and running statistics, with samples left over behind the last window.
+
+    Nineteen trials are more than are computed at a time.
+    """
     net = make(n_times=n_times, filter_parameters=bank, bias=True, weight_softmax=n_times != 151).train(
         training
     )
@@ -116,7 +119,7 @@ def test_equals_plain_composition(bank, training, n_times):
     names = [name for name, _ in net.named_parameters()]
     for name in names:
         state[name].requires_grad_()
-    x, x_plain = trials(n_times=n_times).requires_grad_(), trials(n_times=n_times).requires_grad_()
+    x, x_plain = (trials(n_trials, n_times=n_times).requires_grad_() for _ in range(2))
     banded = FilterBankDesign(SMALL["n_bands"], SMALL["sfreq"], bank)(x_plain)
 
     logits, expected = net(x), plain_logits(net, banded, state)
@@ -148,10 +151,10 @@ def test_prepared_filtered_and_raw_trials_give_the_same(bank):
     torch.testing.assert_close(net(FilterBankDesign(SMALL["n_bands"], SMALL["sfreq"], bank)(x)), expected)
 
 
-def test_prepared_trials_are_smaller_than_filtered_ones():
-    net = FBLightConvNet(22, 4, 1000, sfreq=250)
-    x = torch.randn(2, 22, 1000)
-    assert torch.view_as_real(net.prepare(x)).numel() < 1.5 * x.numel()
+@pytest.mark.parametrize("bank", [None, "chebyshev2"])
+def test_convolutions_need_no_copy_of_the_data(bank):
+    x = trials()
+    assert make(filter_parameters=bank).prepare(x) is x
 
 
 @all_banks
@@ -196,6 +199,10 @@ def test_layouts_copies_pickles(bank):
 def test_vmap_and_autocast(bank):
     net = make(filter_parameters=bank).eval()
     torch.testing.assert_close(torch.func.vmap(lambda trial: net(trial[None])[0])(trials()), net(trials()))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            torch.func.vmap(lambda trial: net(trial[None])[0])(trials()), net(trials())
+        )
     net = net.float()
     x = trials(dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -203,6 +210,38 @@ def test_vmap_and_autocast(bank):
         assert net(x.bfloat16()).isfinite().all()
         low = net(x).float()
     torch.testing.assert_close(low, net(x), rtol=0.05, atol=0.1)
+
+
+@all_banks
+def test_without_gradients_nothing_changes(bank):
+    """Few trials at a time, start to end, in a single step for one trial, or layer after layer."""
+    net = make(filter_parameters=bank).eval()
+    for x in (trials(19), trials(1)):
+        with torch.no_grad():
+            alone = net(x)
+        torch.testing.assert_close(alone, net(x).detach())
+
+
+@pytest.mark.parametrize("activation", [nn.ELU, nn.ReLU, None])
+def test_any_activation(activation):
+    """In a training step, which knows ELU's slope, but no other's."""
+    net, x = make(activation=activation), trials(11)
+    state = dict(net.named_parameters())
+    banded = FilterBankDesign(SMALL["n_bands"], SMALL["sfreq"])(x)
+    z = F.conv2d(banded, state["spatial_conv.0.weight"], state["spatial_conv.0.bias"])
+    norm = net.spatial_conv[1]
+    z = F.batch_norm(z, None, None, norm.weight, norm.bias, training=True).squeeze(2)
+    z = z if activation is None else activation()(z)
+    variance = torch.stack([z[..., i : i + 50].var(-1) for i in range(0, 200, 50)], -1)
+    expected = net.forward_head(net.attn_conv(variance.clamp(1e-6, 1e6).log()))
+    logits = net(x)
+    torch.testing.assert_close(logits, expected)
+    weights = torch.randn_like(logits)
+    parameters = [p for name, p in state.items() if name != "spatial_conv.0.bias"]
+    for a, b in zip(
+        *(torch.autograd.grad((out * weights).sum(), parameters) for out in (logits, expected)), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
 
 
 @all_banks

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
 from .autograd import apply
 from .base import EEGModule
-from .filter_bank import FilterBankDesign, make_bands
+from .filter_bank import FilterBankDesign, extend, extend_adjoint, make_bands
 from .linear import linear
-from .spectral import batch_norm
+from .spectral import _track, batch_norm, in_place
+from .threads import map_in_threads
 from .windows import fit_lengths
 
-_FEW_COLUMNS = 8
+_TRIALS_AT_A_TIME = 8
 
 
 class _LightweightConv1d(nn.Module):
@@ -35,85 +37,139 @@ class _LightweightConv1d(nn.Module):
         return summed if self.bias is None else summed + self.bias
 
 
-class _FilterAndMix(torch.autograd.Function):
-    """Band-pass and mix channels, given their spectra.
+def _few_trials(x):
+    """Slices of a few trials, that stay in a core's cache between operations; elsewhere all at once."""
+    transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if x.device.type != "cpu" or transformed:
+        return [slice(None)]
+    return [slice(start, start + _TRIALS_AT_A_TIME) for start in range(0, len(x), _TRIALS_AT_A_TIME)]
 
-    With M_o,c(w) = sum_b weight[o, b, c] response[b](w), one small product a batch, the output is the inverse
-    transform of M X. Frequencies come first, so that M X is one matrix product for each of them; for a
-    real response it mixes real and imaginary parts alike, side by side. The backward pass is the adjoint of
-    each step: with G the spectrum of the output's gradient, X gets conj(M)' G and the weights
-    conj(response) applied to G conj(X)', real part.
+
+def _mixing_matrices(weight, response, in_parts):
+    """M_o,c(w) = sum_b weight[o, b, c] response[b](w): (n_freqs, n_filters, n_chans).
+
+    In two parts where trials go in several: after one product shared by PyTorch's threads, these would wait,
+    busily, on the cores that the trials need.
     """
+    n_filters, n_bands, n_chans = weight.shape
+    weight = weight.transpose(0, 1).reshape(n_bands, -1).to(response.dtype)
+    if not in_parts:
+        return (response.T @ weight).unflatten(1, (n_filters, n_chans))
+    mixing = response.new_empty(response.shape[1], n_filters * n_chans)
+    parts = list(zip(response.T.chunk(2), mixing.chunk(2), strict=True))
+    map_in_threads(lambda part: torch.mm(part[0], weight, out=part[1]), parts)
+    return mixing.unflatten(1, (n_filters, n_chans))
 
-    generate_vmap_rule = True
 
-    @staticmethod
-    def forward(x, weight, bias, response, n_times):
-        n_filters, n_bands, n_chans = weight.shape
-        mixing = weight.transpose(0, 1).reshape(n_bands, -1).to(response.dtype)
-        mixing = (response.T @ mixing).unflatten(1, (n_filters, n_chans))  # (n_freqs, n_filters, n_chans)
-        # (batch, n_chans, n_freqs) -> (n_freqs, n_chans, batch), as the transpose of a matrix: 3 times as
-        # fast as a permutation of three axes
-        x = _pack(x.transpose(0, 1), response)
-        few = x.shape[-1] <= _FEW_COLUMNS  # products by few columns are slow, products of few rows are not
-        mixed = torch.bmm(x.mT, mixing.mT).mT if few else torch.bmm(mixing, x)
-        mixed = _unpack(mixed, response)  # (n_filters, batch, n_freqs)
-        mixed[..., 0] += _n_fft(response) * bias[:, None]  # a constant in time is one frequency
-        y = torch.fft.irfft(mixed, _n_fft(response))[..., :n_times]
-        return y, mixing, x
+def _filter_and_mix(x, mixing, left, right, n_fft):
+    """Mix trials by a matrix for each frequency; give the packed spectra of the trials as well."""
+    packed = _pack(torch.fft.rfft(extend(x.transpose(0, 1), left, right, n_fft)), mixing)
+    mixed = _unpack(torch.bmm(mixing, packed), mixing)  # (n_filters, batch, n_freqs)
+    return torch.fft.irfft(mixed, n_fft)[..., : x.shape[-1]].transpose(0, 1), packed
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        _, weight, _, response, _ = inputs
-        _, mixing, x = output
-        ctx.mark_non_differentiable(mixing, x)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(mixing, x, response)
-        ctx.weight_shape = weight.shape
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, *_):
-        mixing, x, response = ctx.saved_tensors
-        n_chans = ctx.weight_shape[-1]
-        n_fft = _n_fft(response)
-        # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
-        count = torch.full_like(response[0].real, 2 / n_fft)
-        count[0] = count[-1] = 1 / n_fft
-        grad_x = grad_weight = grad_bias = None
-        if ctx.needs_input_grad[2]:
-            grad_bias = grad.sum((1, 2))
-        grad = _pack(torch.fft.rfft(grad, n_fft), response)  # (n_freqs, n_filters, batch)
-        if ctx.needs_input_grad[1]:
-            grad_mixing = torch.bmm(x, grad.mH).transpose(0, 1)  # (n_chans, n_freqs, n_filters), conjugate
-            # a product for each channel: threads that share one product round differently
-            grad_weight = torch.bmm((response * count).expand(n_chans, -1, -1), grad_mixing).real.permute(
-                2, 1, 0
-            )
-        if ctx.needs_input_grad[0]:
-            grad_x = _unpack(torch.bmm(mixing.mH, grad), response).transpose(0, 1) * count
-        return grad_x, grad_weight, grad_bias, None, None
+def _filter_and_mix_one(x, weight, response, left, right, n_fft):
+    """The same for one trial, for which a matrix a frequency is more work: bands first, then one product."""
+    banded = torch.fft.rfft(extend(x, left, right, n_fft)).unsqueeze(1) * response.unsqueeze(1)
+    mixed = weight.flatten(1) @ torch.view_as_real(banded).flatten(1, 2).flatten(-2)
+    mixed = torch.view_as_complex(mixed.unflatten(-1, (-1, 2)))  # (1, n_filters, n_freqs)
+    return torch.fft.irfft(mixed, n_fft)[..., : x.shape[-1]]
+
+
+def _pack(spectra, mixing):
+    """(rows, batch, n_freqs) -> (n_freqs, rows, batch), or for real matrices (n_freqs, rows, 2 * batch)."""
+    packed = spectra.flatten(0, 1).T.contiguous()
+    if not mixing.is_complex():
+        packed = torch.view_as_real(packed).flatten(1)
+    return packed.unflatten(1, (len(spectra), -1))
+
+
+def _unpack(packed, mixing):
+    """The inverse of _pack."""
+    rows = packed.shape[1]
+    packed = packed.flatten(1)
+    if not mixing.is_complex():
+        packed = torch.view_as_complex(packed.unflatten(1, (-1, 2)))
+    return packed.T.contiguous().unflatten(0, (rows, -1))
 
 
 def _n_fft(response):
     return 2 * (response.shape[-1] - 1)  # lengths of transforms are even
 
 
-def _pack(x, response):
-    """(rows, batch, n_freqs) -> (n_freqs, rows, batch), or for a real response (n_freqs, rows, 2 * batch)."""
-    packed = x.reshape(-1, x.shape[-1]).T.contiguous()
-    if not response.is_complex():
-        packed = torch.view_as_real(packed).flatten(1)
-    return packed.unflatten(1, (len(x), -1))
+class _FilterAndMix(torch.autograd.Function):
+    """Band-pass and mix channels: (batch, n_chans, n_times) -> (batch, n_filters, n_times).
 
+    The output is the inverse transform of M X, with X the spectrum of the trial, extended at its ends, and
+    M_o,c(w) = sum_b weight[o, b, c] response[b](w). Frequencies come first, so that M X is one matrix product
+    for each of them; for a real response it mixes real and imaginary parts alike, side by side. The backward
+    pass is the adjoint of each step: with G the spectrum of the output's gradient, X gets conj(M)' G and
+    the weights conj(response) applied to G conj(X)', real part.
+    """
 
-def _unpack(packed, response):
-    """The inverse of _pack."""
-    rows = packed.shape[1]
-    packed = packed.flatten(1)
-    if not response.is_complex():
-        packed = torch.view_as_complex(packed.unflatten(1, (-1, 2)))
-    return packed.T.contiguous().unflatten(0, (rows, -1))
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, weight, response, left, right):
+        pieces = _few_trials(x)
+        mixing = _mixing_matrices(weight, response, in_parts=len(pieces) > 1)
+        y = x.new_empty(x.shape[0], len(weight), x.shape[-1]) if len(pieces) > 1 else None
+
+        def mix(trials):
+            mixed, packed = _filter_and_mix(x[trials], mixing, left, right, _n_fft(response))
+            if y is None:
+                return mixed.contiguous(), packed
+            y[trials] = mixed
+            return y, packed
+
+        ys, packed = zip(*map_in_threads(mix, pieces), strict=True)
+        return ys[0], *packed
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, weight, response, ctx.left, ctx.right = inputs
+        ctx.pieces = _few_trials(x)
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(weight, response, *output[1:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, *_):
+        weight, response, *packed = ctx.saved_tensors
+        n_fft, n_times = _n_fft(response), grad.shape[-1]
+        need_x, need_weight, *_ = ctx.needs_input_grad
+        mixing = response  # only its kind matters for the weights
+        if need_x:
+            mixing = _mixing_matrices(weight, response, in_parts=len(ctx.pieces) > 1)
+        # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
+        count = torch.full_like(response[0].real, 2 / n_fft)
+        count[0] = count[-1] = 1 / n_fft
+        # a product for each channel: threads that share one product round differently
+        response = (response * count).expand(weight.shape[2], -1, -1)
+
+        def mix_back(piece):
+            trials, packed = piece
+            grad_weight = grad_x = None
+            part = _pack(torch.fft.rfft(grad[trials].transpose(0, 1), n_fft), mixing)
+            if need_weight:
+                grad_mixing = torch.bmm(packed, part.mH)  # (n_freqs, n_chans, n_filters), conjugate
+                grad_weight = torch.bmm(response, grad_mixing.transpose(0, 1)).real
+            if need_x:
+                part = torch.fft.irfft(_unpack(torch.bmm(mixing.mH, part), mixing), n_fft)
+                grad_x = extend_adjoint(part, ctx.left, ctx.right, n_times).transpose(0, 1)
+            return grad_weight, grad_x
+
+        with torch.autocast(grad.device.type, enabled=False):
+            pieces = list(zip(ctx.pieces, packed, strict=True))
+            grad_weight, grad_x = zip(*map_in_threads(mix_back, pieces), strict=True)
+        return (
+            torch.cat(grad_x) if need_x else None,
+            sum(grad_weight).permute(2, 1, 0) if need_weight else None,
+            None,
+            None,
+            None,
+        )
 
 
 class _Variance(torch.autograd.Function):
@@ -138,6 +194,87 @@ class _Variance(torch.autograd.Function):
     def backward(ctx, grad, _):
         (deviation,) = ctx.saved_tensors
         return deviation * (grad * (2 / (deviation.shape[-1] - 1))).unsqueeze(-1)
+
+
+class _NormEluVariance(torch.autograd.Function):
+    """Batch statistics, normalisation, ELU and the unbiased variance in windows, a few trials at a time.
+
+    (batch, n_filters, n_times) -> (batch, n_filters, n_windows), and mean and biased variance of the batch.
+    Statistics are those of each signal, put together: the energy about the common mean is that about the
+    signal's own mean and its distance from the common one. ELU's slope follows from its output.
+    """
+
+    @staticmethod
+    def forward(y, scale, bias, eps, alpha, window):
+        n_times, pieces = y.shape[-1], _few_trials(y)
+
+        def moments(trials):
+            mean = y[trials].mean(-1)
+            return mean, torch.linalg.vector_norm(y[trials] - mean.unsqueeze(-1), dim=-1).square()
+
+        means, energies = _in_threads(moments, pieces)
+        mean = means.mean(0)
+        variance = (energies / n_times + (means - mean).square()).mean(0)
+        gain = scale * (variance + eps).rsqrt()
+        shift = bias - mean * gain
+        active = torch.empty_like(y)
+
+        def encode(trials):
+            part = torch.mul(y[trials], gain[:, None], out=active[trials]).add_(shift[:, None])
+            windows = _windows(F.elu_(part, alpha), window)
+            level = windows.mean(-1, keepdim=True)
+            return level, torch.linalg.vector_norm(windows - level, dim=-1).square() / (window - 1)
+
+        level, variances = _in_threads(encode, pieces)
+        return variances, mean, variance, active, level
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        y, scale, _, ctx.eps, ctx.alpha, ctx.window = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(y, scale, *output[1:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, *_):
+        y, scale, mean, variance, active, level = ctx.saved_tensors
+        n_times, pieces = y.shape[-1], _few_trials(y)
+        factor = (grad * (2 / (ctx.window - 1))).unsqueeze(-1)
+        grad_y = torch.empty_like(y)
+        grad_y[..., grad.shape[-1] * ctx.window :] = 0  # samples beyond the last whole window
+
+        def deactivate(trials):
+            part, windows = grad_y[trials], _windows(active[trials], ctx.window)
+            deviation = windows - level[trials]
+            slope_times = torch.ops.aten.elu_backward(deviation, ctx.alpha, 1, 1, True, windows)
+            torch.mul(slope_times, factor[trials], out=_windows(part, ctx.window))
+            return part.sum(-1), (y[trials] - mean[:, None]).mul_(part).sum(-1)
+
+        total, along = (part.sum(0) for part in _in_threads(deactivate, pieces))
+        precision = (variance + ctx.eps).rsqrt()
+        # gain * (gradient - its mean - its projection on the normalised signals)
+        count = y.shape[0] * n_times
+        gain, slope = scale * precision, precision.square() * along / count
+        offset = mean * slope - total / count
+
+        def project(trials):
+            grad_y[trials].sub_(y[trials] * slope[:, None]).add_(offset[:, None]).mul_(gain[:, None])
+
+        if ctx.needs_input_grad[0]:
+            map_in_threads(project, pieces)
+        return grad_y, along * precision, total, None, None, None
+
+
+def _in_threads(function, pieces):
+    """What a function gives for the pieces of a batch, put together."""
+    return [torch.cat(parts) for parts in zip(*map_in_threads(function, pieces), strict=True)]
+
+
+def _windows(x, length):
+    """(..., n_times) -> (..., n_windows, length), without the samples that are left over."""
+    n_windows = x.shape[-1] // length
+    return x[..., : n_windows * length].unflatten(-1, (n_windows, length))
 
 
 class FBLightConvNet(EEGModule):
@@ -223,10 +360,10 @@ class FBLightConvNet(EEGModule):
     5. a linear classifier -> (batch, n_outputs).
 
     Both filters of steps 1 and 2 are linear, so they commute: the output of spatial filter o is the
-    inverse transform of sum_c (sum_b W[o, b, c] H_b(w)) X_c(w). ``prepare`` computes X, the spectrum of a
-    trial extended at its ends as the filters ask for, once per data set; it is about 1.5 times as large
-    as the data, whereas the band-passed data would be n_bands times as large. Only zero-phase IIR filters,
-    which are not convolutions at the ends of a trial, are applied by ``prepare`` itself.
+    inverse transform of sum_c (sum_b W[o, b, c] H_b(w)) X_c(w), with X the spectrum of a trial, extended at
+    its ends as the filters ask for. Nothing of the size of the band-passed data is formed or kept. Only
+    zero-phase IIR filters, which are not convolutions at the ends of a trial, are applied beforehand, once
+    per data set, by ``prepare``.
 
     The variance after batch normalisation does not depend on the unit of the data as long as their
     variance is far above the 1e-5 that batch normalisation adds: data in volts (1e-10 V²) vanish
@@ -301,7 +438,7 @@ class FBLightConvNet(EEGModule):
         self.spatial_conv = nn.Sequential(
             nn.Conv2d(len(self.bands), n_filters_spat, (self.n_chans, 1)),
             nn.BatchNorm2d(n_filters_spat),
-            nn.Identity() if activation is None else activation(),
+            in_place(activation),
         )
         self.attn_conv = _LightweightConv1d(n_filters_spat, self.n_windows, heads, weight_softmax, bias)
         self._make_head()
@@ -348,7 +485,7 @@ class FBLightConvNet(EEGModule):
         self.final_layer = nn.Linear(self.n_features, self.n_outputs).to(self.spatial_conv[0].weight)
 
     def prepare(self, x):
-        """Do once per data set what no training step changes: transform or filter the trials.
+        """Do once per data set what no training step changes: zero-phase IIR filtering.
 
         Parameters
         ----------
@@ -357,14 +494,14 @@ class FBLightConvNet(EEGModule):
 
         Returns
         -------
-        torch.Tensor, shape (n_trials, n_chans, n_freqs), complex
-            Spectra of the trials; for zero-phase IIR filters the filtered trials,
-            (n_trials, n_bands, n_chans, n_times). ``forward`` takes both.
+        torch.Tensor
+            For zero-phase IIR filters the filtered trials, (n_trials, n_bands, n_chans, n_times); for others,
+            which cost less than reading filtered trials would, ``x``. ``forward`` takes both.
 
         Raises
         ------
         ValueError
-            When ``sfreq`` is not known.
+            When ``sfreq`` is not known, or trials have another number of samples than the network.
         """
         if self._bank is None:
             raise ValueError(
@@ -375,16 +512,7 @@ class FBLightConvNet(EEGModule):
             raise ValueError(f"trials have {x.shape[-1]} samples, this network was made for {self.n_times}")
         if x.dtype in (torch.float16, torch.bfloat16):
             x = x.float()
-        if not self._bank.is_convolution:
-            return self._bank(x)
-        if len(x) <= 64:
-            return self._bank.spectrum(x)
-        first = self._bank.spectrum(x[:64])
-        spectra = first.new_empty(len(x), *first.shape[1:])
-        spectra[:64] = first
-        for start in range(64, len(x), 64):  # the extended trials would be as large again
-            spectra[start : start + 64] = self._bank.spectrum(x[start : start + 64])
-        return spectra
+        return x if self._bank.is_convolution else self._bank(x)
 
     def forward_features(self, x):
         """Encode trials.
@@ -392,43 +520,69 @@ class FBLightConvNet(EEGModule):
         Parameters
         ----------
         x : torch.Tensor
-            Trials (batch, n_chans, n_times), band-passed trials (batch, n_bands, n_chans, n_times), or
-            what ``prepare`` gives.
+            Trials (batch, n_chans, n_times), or band-passed trials (batch, n_bands, n_chans, n_times).
 
         Returns
         -------
         torch.Tensor, shape (batch, n_filters_spat)
             Log-variances, weighted over the windows.
         """
-        if x.ndim == 3 and not x.is_complex():
-            x = self.prepare(x)
+        with torch.autocast(x.device.type, enabled=False):  # no transforms in half precision
+            variance = self._variances(self.prepare(x) if x.ndim == 3 else x)
+        features = self.attn_conv(variance.clamp(1e-6, 1e6).log())
+        # the bias that batch normalisation takes out has gradient 0, not a missing one
+        return features + 0 * self.spatial_conv[0].bias if self.spatial_conv[1].training else features
+
+    def _variances(self, x):
+        """Steps 1 to 3 but the logarithm: -> (batch, n_filters, n_windows)."""
         conv, norm, activation = self.spatial_conv
         weight, bias = conv.weight.squeeze(-1), conv.bias  # (n_filters, n_bands, n_chans)
-        if norm.training:
-            # batch normalisation takes the bias out again; only its running mean is to know of it
-            x = self._mix(x, weight, bias.detach())
-            x = batch_norm(x.transpose(0, 1), norm).transpose(0, 1)
-        else:  # batch normalisation is linear and known beforehand: part of the weights
+        if not norm.training:  # batch normalisation is linear and known beforehand: part of the weights
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-            x = self._mix(x, weight * scale[:, None, None], (bias - norm.running_mean) * scale + norm.bias)
-        x = activation(x)
-        # (n_filters, batch, n_times) -> (n_filters, batch, n_windows, window)
-        windows = x[..., : self.n_windows * self._window].unflatten(-1, (self.n_windows, self._window))
-        variance, _ = apply(_Variance, windows)
-        features = self.attn_conv(variance.clamp(1e-6, 1e6).log().transpose(0, 1))
-        # the bias that cancelled has gradient 0, not a missing one
-        return features + 0 * bias if norm.training else features
+            weight = weight * scale[:, None, None]
+            bias = (bias - norm.running_mean) * scale + norm.bias
+            if not torch.is_grad_enabled():
+                return self._variances_without_gradient(x, weight, bias, activation)
+            return self._window_variances(activation(self._mix(x, weight) + bias[:, None]))
+        y = self._mix(x, weight)
+        if not isinstance(activation, nn.ELU):
+            return self._window_variances(activation(batch_norm(y + bias.detach()[:, None], norm)))
+        # batch normalisation takes the bias out; only its running mean is to know of it
+        variance, mean, energy, *_ = apply(
+            _NormEluVariance, y, norm.weight, norm.bias, norm.eps, activation.alpha, self._window
+        )
+        _track(norm, mean + bias, energy, y.shape[0] * self.n_times)
+        return variance
 
-    def _mix(self, x, weight, bias):
-        """Band-pass and mix channels: -> (n_filters, batch, n_times), the order that FFTs leave."""
-        with torch.autocast(x.device.type, enabled=False):  # no transforms in half precision
-            if x.is_complex():  # spectra
-                response = self._bank.response(self.n_times, x)  # (n_bands, n_freqs)
-                dtype = response.real.dtype
-                return apply(_FilterAndMix, x, weight.to(dtype), bias.to(dtype), response, self.n_times)[0]
-            # filtered before: (batch, n_bands, n_chans, n_times)
-            weight = weight.flatten(1).to(x.dtype).expand(x.shape[0], -1, -1)
-            return torch.bmm(weight, x.flatten(1, 2)).transpose(0, 1) + bias.to(x.dtype)[:, None, None]
+    def _mix(self, x, weight):
+        """Band-pass and mix channels: -> (batch, n_filters, n_times)."""
+        weight = weight.to(x.dtype)
+        if x.ndim == 4:
+            return torch.bmm(weight.flatten(1).expand(x.shape[0], -1, -1), x.flatten(1, 2))
+        left, right, _, response = self._bank.extents_and_response(self.n_times, x)
+        return apply(_FilterAndMix, x, weight, response, left, right)[0]
+
+    def _variances_without_gradient(self, x, weight, bias, activation):
+        """All steps for a few trials, then for the next few."""
+        weight, bias, pieces = weight.to(x.dtype), bias.to(x.dtype), _few_trials(x)
+        if x.ndim == 3:
+            left, right, n_fft, response = self._bank.extents_and_response(self.n_times, x)
+            if x.shape[0] > 1:
+                mixing = _mixing_matrices(weight, response, in_parts=len(pieces) > 1)
+
+        def encode(trials):
+            if trials.ndim == 4:
+                y = weight.flatten(1) @ trials.flatten(1, 2)
+            elif x.shape[0] == 1:
+                y = _filter_and_mix_one(trials, weight, response, left, right, n_fft)
+            else:
+                y, _ = _filter_and_mix(trials, mixing, left, right, n_fft)
+            return self._window_variances(activation(y.add_(bias[:, None])))
+
+        return torch.cat(map_in_threads(encode, [x[trials] for trials in pieces]))
+
+    def _window_variances(self, x):
+        return apply(_Variance, _windows(x, self._window))[0]
 
     def forward_head(self, features):
         """Classify features: (batch, n_filters_spat) -> logits (batch, n_outputs)."""

@@ -197,8 +197,8 @@ class FilterBankDesign:
         limit = 0 if self._method == "iir" else n_times - 1
         return min(back, limit), min(ahead, limit), fft_length(n_times + back + ahead)
 
-    def _prepared(self, n_times, x):
-        """Extents and response for trials of this length and type, computed once."""
+    def extents_and_response(self, n_times, x):
+        """Left and right extent, length of transforms, and response, for trials like x; computed once."""
         key = n_times, torch.finfo(x.dtype).bits, x.device
         if key not in self._responses:
             left, right, n_fft = self._extents(n_times)
@@ -229,8 +229,8 @@ class FilterBankDesign:
         torch.Tensor, shape (..., n_freqs), complex
             ``invert(spectrum * response)`` is the filtered trial.
         """
-        left, right, n_fft, _ = self._prepared(x.shape[-1], x)
-        return torch.fft.rfft(_extend(x, left, right, n_fft))
+        left, right, n_fft, _ = self.extents_and_response(x.shape[-1], x)
+        return torch.fft.rfft(extend(x, left, right, n_fft))
 
     def response(self, n_times, like):
         """Frequency response of the bank at the frequencies of ``spectrum``.
@@ -247,11 +247,11 @@ class FilterBankDesign:
         torch.Tensor, shape (n_bands, n_freqs)
             Real for zero-phase filters, complex otherwise.
         """
-        return self._prepared(n_times, like)[3]
+        return self.extents_and_response(n_times, like)[3]
 
     def invert(self, spectrum, n_times):
         """Back to time: (..., n_freqs), complex -> (..., n_times)."""
-        return torch.fft.irfft(spectrum, self._prepared(n_times, spectrum)[2])[..., :n_times]
+        return torch.fft.irfft(spectrum, self.extents_and_response(n_times, spectrum)[2])[..., :n_times]
 
     def __call__(self, x):
         """Filter trials.
@@ -306,7 +306,7 @@ def _gain_at_zero(system):
     return float(np.sum(system["b"]) / np.sum(system["a"]))
 
 
-def _extend(x, left, right, n_fft):
+def extend(x, left, right, n_fft):
     """Reflect x in its end points, with the samples before the first one at the end of n_fft samples."""
     return torch.cat(
         [
@@ -317,6 +317,18 @@ def _extend(x, left, right, n_fft):
         ],
         -1,
     )
+
+
+def extend_adjoint(extended, left, right, n_times):
+    """The transpose of ``extend``, which turns gradients of its output into those of its input."""
+    n_fft = extended.shape[-1]
+    x = extended[..., :n_times].clone()
+    ahead, back = extended[..., n_times : n_times + right], extended[..., n_fft - left :]
+    x[..., -1] += 2 * ahead.sum(-1)
+    x[..., n_times - 1 - right : n_times - 1] -= ahead.flip(-1)
+    x[..., 0] += 2 * back.sum(-1)
+    x[..., 1 : left + 1] -= back.flip(-1)
+    return x
 
 
 def _forward_backward(system, x):
@@ -340,5 +352,5 @@ def _forward_backward(system, x):
             torch.fft.irfft(torch.fft.rfft(x - steady, n_fft) * response, n_fft)[..., :length] + gain * steady
         )
 
-    extended = _extend(x, pad, pad, length).roll(pad, -1)
+    extended = extend(x, pad, pad, length).roll(pad, -1)
     return forward(forward(extended).flip(-1)).flip(-1)[..., pad : pad + n_times]
