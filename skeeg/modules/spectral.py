@@ -114,7 +114,7 @@ class _FilterAndMix(torch.autograd.Function):
     @staticmethod
     def forward(x, taps, mix, left, right):
         y, x_spectra, response = _filter_forward(lambda y: y, x, taps, mix, left, right)
-        return torch.cat(y), response, *x_spectra
+        return _joined(y), response, *x_spectra
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -186,10 +186,11 @@ def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
     if need_taps:
         impulse = torch.fft.irfft(sum(grad_response).unflatten(0, (n_filters, -1)).sum(1), n)
         grad_taps = impulse.roll(n_taps - 1 - ctx.left, dims=-1)[:, :n_taps].flip(-1)
-    return torch.cat(grad_x) if need_x else None, grad_taps, sum(grad_mix) if need_mix else None
+    return _joined(grad_x) if need_x else None, grad_taps, sum(grad_mix) if need_mix else None
 
 
 TRIALS_IN_CACHE = 8
+SHARED_NUMBERS = 2**15  # fewer are left to one thread by PyTorch (at::internal::GRAIN_SIZE)
 
 
 def _pieces(trials):
@@ -204,6 +205,15 @@ def _pieces(trials):
     n_pieces = max(1, min(batch, 2 * -(-batch // (2 * TRIALS_IN_CACHE))))
     bounds = [batch * i // n_pieces for i in range(n_pieces + 1)]
     return [slice(*pair) for pair in pairwise(bounds)]
+
+
+def _pieces_worth_it(trials):
+    """`_pieces`; all trials at once where PyTorch does not share an operation on them among threads."""
+    return [slice(None)] if trials.numel() < SHARED_NUMBERS else _pieces(trials)
+
+
+def _joined(pieces):
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
 def _interleaved(spectra):
@@ -328,6 +338,9 @@ def _moments(y):
 
 def _together(moments):
     """Mean and biased variance from the `_moments` of pieces."""
+    if len(moments) == 1:
+        ((count, mean, energy),) = moments
+        return mean, energy / count
     total = sum(count for count, _, _ in moments)
     mean = sum(mean * (count / total) for count, mean, _ in moments)
     squares = [energy + count * (part - mean).square() for count, part, energy in moments]
@@ -370,11 +383,11 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(y, scale, bias, eps):
-        pieces = [y[trials] for trials in _pieces(y)]
+        pieces = [y[trials] for trials in _pieces_worth_it(y)]
         mean, variance = _together(map_in_threads(_moments, pieces))
         gain, shift = _gain_and_shift(scale, bias, eps, mean, variance)
         normalised = map_in_threads(lambda part: torch.addcmul(shift, part, gain), pieces)
-        return torch.cat(normalised), mean, variance
+        return _joined(normalised), mean, variance
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -387,11 +400,11 @@ class _BatchNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad, *_):
         y, scale, mean, variance = ctx.saved_tensors
-        pieces = [(y[trials], grad[trials]) for trials in _pieces(y)]
+        pieces = [(y[trials], grad[trials]) for trials in _pieces_worth_it(y)]
         sums = map_in_threads(lambda piece: _sums(*piece, mean), pieces)
         count = y.shape[0] * y.shape[2]
         gradient, grad_scale, grad_bias = _norm_backward(sums, count, scale, mean, variance, ctx.eps)
-        return torch.cat(map_in_threads(gradient, pieces)), grad_scale, grad_bias, None
+        return _joined(map_in_threads(gradient, pieces)), grad_scale, grad_bias, None
 
 
 class _FilterMixNormEluPool(torch.autograd.Function):
@@ -414,7 +427,7 @@ class _FilterMixNormEluPool(torch.autograd.Function):
             lambda part: _elu_pool(torch.addcmul(shift, part, gain), band, length, stride), y
         )
         z, slopes = zip(*parts, strict=True)
-        return torch.cat(z), mean, variance, response, *x_spectra, *y, *slopes
+        return _joined(z), mean, variance, response, *x_spectra, *y, *slopes
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -582,7 +595,7 @@ def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right
         mix, bias = mix * gain[:, None], (bias + (shift - spatial_norm.running_mean) * gain)[:, None]
         if together and not torch.is_grad_enabled():
             z, *_ = _filter_forward(lambda y: _elu_pool(y + bias, *pooling)[0], x, taps, mix, left, right)
-            return torch.cat(z)
+            return _joined(z)
         z = filter_and_mix(x, taps, mix, left, right) + bias
     z = z if activation is None else activation(z)
     return z if pool is None else pool(z)
