@@ -221,3 +221,49 @@ def test_reset_head_keeps_the_encoder():
     out = net(x, return_features=True)
     assert net.n_outputs == 5 and out["logits"].shape == (2, 5)
     assert torch.equal(out["features"], features)
+
+
+@pytest.mark.parametrize("through", ["data", "in place", "state dict", "buffer", "setting"])
+def test_evaluation_follows_weights_however_they_change(through):
+    """What is kept of the weights between evaluations must not outlive them."""
+    torch.manual_seed(0)
+    net = SincShallowNet(3, 2, 200, sfreq=128).eval()
+    x = torch.randn(4, 3, 200)
+    with torch.no_grad():
+        before = net(x)
+        assert torch.equal(net(x), before)
+        state = {
+            name: value + 0.1 if value.is_floating_point() else value
+            for name, value in net.state_dict().items()
+        }
+        if through == "data":
+            net.sinc_filter_layer.low_freqs.data.add_(3)
+        elif through == "in place":
+            net.depthwiseconv[1].weight.mul_(1.1)
+        elif through == "state dict":
+            net.load_state_dict(state)
+        elif through == "buffer":
+            net.depthwiseconv[0].running_var.mul_(2)
+        else:
+            net.temporal_aggregation[0].eps = 0.5
+        after = net(x)
+    assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, net(x).detach(), rtol=1e-4, atol=1e-5)  # with gradients nothing is kept
+    assert torch.equal(copy.deepcopy(net)(x), net(x))
+    wider = net.double()
+    with torch.no_grad():
+        assert wider(x.double()).dtype == torch.double
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_hooks_on_the_activation_and_the_pooling_are_called(training):
+    torch.manual_seed(0)
+    net = SincShallowNet(3, 2, 200, sfreq=128, drop_prob=0.0).train(training)
+    x = torch.randn(4, 3, 200)
+    seen = []
+    with torch.no_grad():
+        expected = net(x)
+        for layer in net.temporal_aggregation[1:3]:
+            layer.register_forward_hook(lambda _, given, out: seen.append(out.shape))
+        torch.testing.assert_close(net(x), expected, rtol=1e-4, atol=1e-5)
+    assert seen == [(4, 64, 200), (4, 64, 13)]

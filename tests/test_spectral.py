@@ -9,6 +9,7 @@ from torch import nn
 
 from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.constraints import renorm_rows
+from skeeg.modules.dropout import Dropout
 from skeeg.modules.spectral import (
     batch_norm,
     fft_length,
@@ -284,3 +285,77 @@ def test_renorm_rows():
     # a step along the row leaves the projected row where it is
     assert abs((weight.grad[0] * weight[0]).sum()) < 1e-6
     assert torch.equal(weight.grad[1:], torch.ones(2, 2, 1))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("batch", [1, 9, 40])
+@pytest.mark.parametrize("activation", [nn.ELU(), nn.ELU(alpha=0.5), nn.ReLU(), nn.Identity()])
+def test_activation_and_pooling_with_the_stem(training, batch, activation):
+    plain, fast = pair(5, 2, 4, 9, 4, 4)
+    plain.train(training)
+    fast.train(training)
+    pool = AveragePool(7, 3).double()
+    x = torch.randn(batch, 4, 60, dtype=torch.double) + 3
+    arguments = fast.taps, fast.temporal_norm, fast.mix, fast.spatial_norm, 4, 4, activation, pool
+    expected = F.avg_pool1d(activation(plain(x)), 7, 3)
+    y = filter_norm_mix_norm(x, *arguments)
+    torch.testing.assert_close(y, expected, rtol=1e-9, atol=1e-9)
+    weights = torch.randn_like(y)
+    (expected * weights).sum().backward()
+    (y * weights).sum().backward(retain_graph=True)
+    (y * weights).sum().backward()  # a second time through the same graph
+    for (name, ours), theirs in zip(fast.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(
+            ours.grad, 2 * theirs.grad, rtol=1e-8, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}"
+        )
+    with torch.no_grad():
+        plain.load_state_dict(fast.state_dict())
+        expected = F.avg_pool1d(activation(plain(x)), 7, 3)
+        torch.testing.assert_close(filter_norm_mix_norm(x, *arguments), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_stem_with_elu_and_pooling_does_not_depend_on_the_number_of_threads(scale):
+    _, fast = pair(40, 1, 22, 25, 12, 12)
+    fast.float()
+    nn.init.constant_(fast.spatial_norm.weight, scale)  # with 0 its gradient is still right
+    x = 10 * torch.randn(31, 22, 500)
+    pool, activation = AveragePool(75, 15), nn.ELU()
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            fast.zero_grad()
+            y = filter_norm_mix_norm(
+                x, fast.taps, fast.temporal_norm, fast.mix, fast.spatial_norm, 12, 12, activation, pool
+            )
+            y.square().sum(2).sum(0).sum().backward()
+            results.append([y.detach(), *(p.grad for p in fast.parameters())])
+    finally:
+        torch.set_num_threads(threads)
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            assert torch.equal(one, two)
+    y = pool(activation(fast(x)))
+    fast.zero_grad()
+    y.square().sum(2).sum(0).sum().backward()
+    for ours, expected in zip(results[0][1:], fast.parameters(), strict=True):
+        torch.testing.assert_close(
+            ours, expected.grad, rtol=2e-3, atol=2e-3 * float(expected.grad.abs().max())
+        )
+
+
+@pytest.mark.parametrize("p", [0.0, 0.25, 1.0])
+def test_dropout(p):
+    torch.manual_seed(0)
+    x = torch.full((200, 200), 3.0, requires_grad=True)
+    layer = Dropout(p)
+    y = layer(x)
+    kept = y != 0
+    assert abs(kept.double().mean() - (1 - p)) < 0.01
+    torch.testing.assert_close(y, torch.where(kept, 3 / max(1 - p, 1e-9), 0.0))
+    y.sum().backward()
+    torch.testing.assert_close(3 * x.grad, y)
+    assert torch.equal(layer.eval()(x), x)
+    assert layer.train()(x.bfloat16()).dtype == torch.bfloat16

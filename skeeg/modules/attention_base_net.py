@@ -12,6 +12,7 @@ from skeeg.modules.attention import make_attention
 from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.base import EEGModule
 from skeeg.modules.dropout import Dropout
+from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
 from skeeg.modules.spectral import batch_norm, filter_norm_mix_norm, in_place
 from skeeg.modules.windows import fit_lengths
@@ -32,12 +33,22 @@ class _InputBlock(nn.Module):
         self.activation = in_place(activation)
         self.pool = AveragePool(pool_length, pool_stride)
         self.dropout = Dropout(drop_prob)
+        self._folded = Folded()
 
     def forward(self, x):
         taps, spatial = self.temporal_conv.weight[:, 0, 0], self.spatial_conv.weight[:, 0, :, 0]
         pad = taps.shape[1] // 2
         x = filter_norm_mix_norm(
-            x, taps, self.intermediate_bn, spatial, self.bn, pad, pad, self.activation, self.pool
+            x,
+            taps,
+            self.intermediate_bn,
+            spatial,
+            self.bn,
+            pad,
+            pad,
+            self.activation,
+            self.pool,
+            self._folded,
         )
         return self.dropout(x)
 

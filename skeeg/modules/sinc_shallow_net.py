@@ -12,6 +12,7 @@ from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.base import EEGModule
 from skeeg.modules.constraints import renorm_rows
 from skeeg.modules.dropout import Dropout
+from skeeg.modules.folding import Folded
 from skeeg.modules.spectral import filter_norm_mix_norm, in_place
 from skeeg.modules.windows import fit_lengths
 
@@ -119,6 +120,7 @@ class SincFilters(nn.Module):
         window = torch.hamming_window(filter_length, periodic=False, dtype=torch.float64)
         self.register_buffer("window", window[:half].unsqueeze(1).float())
         self.register_buffer("ones", torch.ones(1, 1, 1, n_filters))
+        self._folded = Folded()
 
     def _limits(self):
         """Highest lower and highest upper cut-off in Hz: a little apart, and a little below Nyquist."""
@@ -137,6 +139,9 @@ class SincFilters(nn.Module):
 
     def forward(self) -> torch.Tensor:
         """Taps of the filters, shape (n_filters, filter_length)."""
+        return self._folded(self._taps, self.low_freqs, self.bandwidths, self.n_pi, self.window, self.ones)
+
+    def _taps(self):
         low, high = self._cut_offs()
         # sinc is taken of (f2 - f1) n / sfreq = (f2 - f1) n_pi / 2 pi
         left = torch.cos((low + high) / 2 * self.n_pi) * torch.sinc((high - low) / (2 * math.pi) * self.n_pi)
@@ -324,6 +329,7 @@ class SincShallowNet(EEGModule):
             Dropout(drop_prob),
             nn.Flatten(),
         )
+        self._folded = Folded()
         self.n_features = n_rows * ((self.n_times + filtered(lengths) - pool_size) // pool_stride + 1)
         self._make_head()
 
@@ -358,7 +364,8 @@ class SincShallowNet(EEGModule):
         if self.max_norm_spatial is not None:
             spatial = renorm_rows(spatial, self.max_norm_spatial)
         pad = taps.shape[1] // 2 if self.padding == "same" else 0
-        x = filter_norm_mix_norm(x, taps, temporal_norm, spatial, spatial_norm, pad, pad, activation, pool)
+        stages = spatial_norm, pad, pad, activation, pool, self._folded
+        x = filter_norm_mix_norm(x, taps, temporal_norm, spatial, *stages)
         return flatten(dropout(x))
 
     def forward_head(self, features):

@@ -8,6 +8,7 @@ are never formed.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -17,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from skeeg.modules.autograd import apply
 from skeeg.modules.average_pooling import AveragePool, pooled, spread
+from skeeg.modules.folding import Folded
 from skeeg.modules.threads import map_in_threads
 
 
@@ -113,7 +115,8 @@ class _FilterAndMix(torch.autograd.Function):
 
     @staticmethod
     def forward(x, taps, mix, left, right):
-        y, x_spectra, response = _filter_forward(lambda y: y, x, taps, mix, left, right)
+        n, n_out, response = _transform(x, taps, mix, left, right)
+        y, x_spectra = _filter_forward(lambda y: y, x, mix, n, n_out, response)
         return _joined(y), response, *x_spectra
 
     @staticmethod
@@ -133,20 +136,21 @@ class _FilterAndMix(torch.autograd.Function):
             return *_filter_backward(lambda grad: grad, grads, ctx, mix, response, x_spectra), None, None
 
 
-def _filter_forward(function, x, taps, mix, left, right):
-    """What a function gives for the output of `filter_and_mix`, for a few trials at a time.
-
-    Returns that, the spectra of the trials, in pieces both, and the frequency response of each mixed row.
-    """
+def _transform(x, taps, mix, left, right):
+    """Length of the transforms, length of the output, and frequency response of each mixed row."""
     n = fft_length(x.shape[-1] + max(left, right))
-    n_out = x.shape[-1] + left + right - taps.shape[-1] + 1
     response = fir_response(taps, n, left).repeat_interleave(len(mix) // len(taps), 0)
+    return n, x.shape[-1] + left + right - taps.shape[-1] + 1, response
+
+
+def _filter_forward(function, x, mix, n, n_out, response):
+    """What a function gives for the output of `filter_and_mix`, and the spectra, a few trials at a time."""
 
     def piece(trials):
         x_spectrum = spectrum(x[trials], n)  # (trials, n_chans, n_freqs)
         return function(torch.fft.irfft(_mix(mix, x_spectrum) * response, n)[..., :n_out]), x_spectrum
 
-    return *zip(*map_in_threads(piece, _pieces(x)), strict=True), response
+    return zip(*map_in_threads(piece, _pieces(x)), strict=True)
 
 
 def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
@@ -419,7 +423,8 @@ class _FilterMixNormEluPool(torch.autograd.Function):
 
     @staticmethod
     def forward(x, taps, mix, left, right, scale, bias, eps, band, length, stride):
-        parts, x_spectra, response = _filter_forward(lambda y: (y, _moments(y)), x, taps, mix, left, right)
+        n, n_out, response = _transform(x, taps, mix, left, right)
+        parts, x_spectra = _filter_forward(lambda y: (y, _moments(y)), x, mix, n, n_out, response)
         y, moments = zip(*parts, strict=True)
         mean, variance = _together(moments)
         gain, shift = _gain_and_shift(scale, bias, eps, mean, variance)
@@ -519,7 +524,9 @@ def batch_norm(y, norm):
     return normalised
 
 
-def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right, activation=None, pool=None):
+def filter_norm_mix_norm(
+    x, taps, temporal_norm, mix, spatial_norm, left, right, activation=None, pool=None, folded=None
+):
     """Temporal convolution, BatchNorm, depthwise spatial convolution, BatchNorm; activation, average pooling.
 
     Parameters
@@ -540,6 +547,8 @@ def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right,
         Applied to each number; none when not given.
     pool : AveragePool, optional
         Pooling over time; none when not given.
+    folded : Folded, optional
+        Keeps what evaluation makes of the weights, from one call to the next.
 
     Returns
     -------
@@ -553,13 +562,22 @@ def filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right,
     too where it uses running statistics.
     """
     with torch.autocast(x.device.type, enabled=False):  # FFTs know no half precision
-        return _filter_norm_mix_norm(
-            x.to(taps.dtype), taps, temporal_norm, mix, spatial_norm, left, right, activation, pool
-        )
+        in_batch = [_uses_batch_statistics(norm) for norm in (temporal_norm, spatial_norm)]
+        evaluates = not any(in_batch) and not torch.is_grad_enabled()
+        together = (in_batch[1] or evaluates) and _is_plain_elu(activation) and _is_plain_pool(pool)
+        pooling = (pool.band.to(taps.dtype), pool.length, pool.stride) if together else None
+        function = _filter_norm_mix_norm
+        if together and evaluates:
+            function = partial(_evaluate, folded=folded or Folded())
+        z = function(x.to(taps.dtype), taps, temporal_norm, mix, spatial_norm, left, right, pooling)
+    if together:
+        return z
+    z = z if activation is None else activation(z)
+    return z if pool is None else pool(z)
 
 
-def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right, activation, pool):
-    depth = len(mix) // len(taps)
+def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling):
+    """Normalised rows; with ``pooling`` and the batch's statistics, ELU and average pooling of them."""
     count = len(x) * (x.shape[2] + left + right - taps.shape[-1] + 1)
     if _uses_batch_statistics(temporal_norm):
         window_mean, covariance = window_moments(x, taps.shape[-1], left, right)
@@ -569,36 +587,55 @@ def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right
         _track(temporal_norm, mean, variance, count * x.shape[1])
     else:
         mean, variance = temporal_norm.running_mean, temporal_norm.running_var
-    scale, bias = _scale_and_bias(temporal_norm, taps)
-    gain = scale * (variance + temporal_norm.eps).rsqrt()
-    offset = bias - mean * gain
-    shift = offset.repeat_interleave(depth) * mix.sum(1)
-    mix = mix * gain.repeat_interleave(depth)[:, None]
+    mix, shift = _after_temporal_norm(mix, taps, temporal_norm, mean, variance)
 
+    if not _uses_batch_statistics(spatial_norm):
+        mix, bias = _after_spatial_norm(mix, shift, spatial_norm)
+        return filter_and_mix(x, taps, mix, left, right) + bias
     scale, bias = _scale_and_bias(spatial_norm, mix)
-    together = _is_plain_elu(activation) and _is_plain_pool(pool)
-    pooling = (pool.band.to(x.dtype), pool.length, pool.stride) if together else ()
-    if _uses_batch_statistics(spatial_norm):
-        bias = bias + 0 * shift  # The shift moves the mean, and nothing else: it cancels from the rows.
-        if together:
-            z, mean, variance, *_ = apply(
-                _FilterMixNormEluPool, x, taps, mix, left, right, scale, bias, spatial_norm.eps, *pooling
-            )
-        else:
-            y = filter_and_mix(x, taps, mix, left, right)
-            z, mean, variance = apply(_BatchNorm, y, scale, bias, spatial_norm.eps)
-        _track(spatial_norm, mean + shift, variance, count)
-        if together:
-            return z
+    bias = bias + 0 * shift  # The shift moves the mean, and nothing else: it cancels from the rows.
+    if pooling is None:
+        y = filter_and_mix(x, taps, mix, left, right)
+        z, mean, variance = apply(_BatchNorm, y, scale, bias, spatial_norm.eps)
     else:
-        gain = scale * (spatial_norm.running_var + spatial_norm.eps).rsqrt()
-        mix, bias = mix * gain[:, None], (bias + (shift - spatial_norm.running_mean) * gain)[:, None]
-        if together and not torch.is_grad_enabled():
-            z, *_ = _filter_forward(lambda y: _elu_pool(y + bias, *pooling)[0], x, taps, mix, left, right)
-            return _joined(z)
-        z = filter_and_mix(x, taps, mix, left, right) + bias
-    z = z if activation is None else activation(z)
-    return z if pool is None else pool(z)
+        z, mean, variance, *_ = apply(
+            _FilterMixNormEluPool, x, taps, mix, left, right, scale, bias, spatial_norm.eps, *pooling
+        )
+    _track(spatial_norm, mean + shift, variance, count)
+    return z
+
+
+def _after_temporal_norm(mix, taps, norm, mean, variance):
+    """Mixing matrix with the gain of the first normalisation, and how much its offset shifts a mixed row."""
+    depth = len(mix) // len(taps)
+    scale, bias = _scale_and_bias(norm, taps)
+    gain = scale * (variance + norm.eps).rsqrt()
+    offset = bias - mean * gain
+    return mix * gain.repeat_interleave(depth)[:, None], offset.repeat_interleave(depth) * mix.sum(1)
+
+
+def _after_spatial_norm(mix, shift, norm):
+    """Mixing matrix and bias that the second normalisation makes of them, by its running statistics."""
+    scale, bias = _scale_and_bias(norm, mix)
+    gain = scale * (norm.running_var + norm.eps).rsqrt()
+    return mix * gain[:, None], (bias + (shift - norm.running_mean) * gain)[:, None]
+
+
+def _evaluate(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling, folded):
+    """`_filter_norm_mix_norm` where both normalisations use running statistics, without gradients."""
+
+    def fold():
+        statistics = temporal_norm.running_mean, temporal_norm.running_var
+        rows, shift = _after_temporal_norm(mix, taps, temporal_norm, *statistics)
+        return *_after_spatial_norm(rows, shift, spatial_norm), *_transform(x, taps, mix, left, right)
+
+    norms = temporal_norm, spatial_norm
+    names = "running_mean", "running_var", "weight", "bias"
+    tensors = (getattr(norm, name) for norm in norms for name in (names if norm.affine else names[:2]))
+    settings = {"shape": (x.shape[-1], left, right, mix.shape), "eps": [norm.eps for norm in norms]}
+    rows, bias, *transform = folded(fold, taps, mix, *tensors, **settings)
+    z, _ = _filter_forward(lambda y: _elu_pool(y + bias, *pooling)[0], x, rows, *transform)
+    return _joined(z)
 
 
 def _is_plain_elu(activation):
