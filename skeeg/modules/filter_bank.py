@@ -308,15 +308,13 @@ def _gain_at_zero(system):
 
 def extend(x, left, right, n_fft):
     """Reflect x in its end points, with the samples before the first one at the end of n_fft samples."""
-    return torch.cat(
-        [
-            x,
-            2 * x[..., -1:] - x[..., x.shape[-1] - 1 - right : -1].flip(-1),
-            x.new_zeros(*x.shape[:-1], n_fft - x.shape[-1] - left - right),
-            2 * x[..., :1] - x[..., 1 : left + 1].flip(-1),
-        ],
-        -1,
-    )
+    n_times = x.shape[-1]
+    extended = x.new_empty(*x.shape[:-1], n_fft)
+    extended[..., :n_times] = x
+    extended[..., n_times : n_times + right] = 2 * x[..., -1:] - x[..., n_times - 1 - right : -1].flip(-1)
+    extended[..., n_times + right : n_fft - left] = 0
+    extended[..., n_fft - left :] = 2 * x[..., :1] - x[..., 1 : left + 1].flip(-1)
+    return extended
 
 
 def extend_adjoint(extended, left, right, n_times):
