@@ -131,6 +131,7 @@ def test_golden(path, dtype, tolerance):
         {"spt_attn_global_context_kernel": 65},  # a tail shorter than the filters reach
         {"spt_attn_global_context_kernel": 101, "temporal_conv_kernel_size": 41},  # a longer one
         {"mvp_kernel_sizes": [21, 40, 7], "activation": nn.Tanh},
+        {"activation": nn.PReLU},  # with a parameter
         {"n_chans": 1, "n_spectral_filters_temporal": 1},
         {"n_times": 207, "spt_attn_epsilon": 10.0},
     ],
@@ -425,8 +426,8 @@ def test_gradients_of_every_trial_by_vmap():
                 torch.testing.assert_close(each[name][i], parameter.grad)
 
 
-@pytest.mark.parametrize("spt_attn_mode", ["var", "l1"])
-def test_results_do_not_depend_on_the_number_of_threads(spt_attn_mode):
+@pytest.mark.parametrize(("spt_attn_mode", "batch"), [("var", 32), ("var", 7), ("l1", 16)])
+def test_results_do_not_depend_on_the_number_of_threads(spt_attn_mode, batch):
     threads = torch.get_num_threads()
     results = []
     try:
@@ -435,9 +436,9 @@ def test_results_do_not_depend_on_the_number_of_threads(spt_attn_mode):
             torch.manual_seed(0)
             network = SSTDPN(n_chans=22, n_outputs=4, n_times=520, spt_attn_mode=spt_attn_mode)
             nn.init.normal_(network.encoder.spt_attn.gamma)
-            x = trials(network, n=16).requires_grad_()
+            x = trials(network, n=batch).requires_grad_()
             logits = network(x)
-            F.cross_entropy(logits, torch.arange(16) % 4).backward()
+            F.cross_entropy(logits, torch.arange(batch) % 4).backward()
             gradients = [p.grad for p in network.parameters() if p.grad is not None]
             results.append([logits, network.eval()(x), x.grad, *gradients, *network.buffers()])
     finally:

@@ -13,101 +13,177 @@ from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import MultiScaleVariancePool
-from skeeg.modules.spectral import batch_norm, fft_length, fir_response, spectrum
+from skeeg.modules.spectral import _track, fft_length, fir_response, in_place, spectrum
+from skeeg.modules.threads import map_in_threads
 from skeeg.modules.windows import fit_lengths
 
 ATTENTION_MODES = ("var", "l2", "l1")
-CACHED_BYTES = 4 * 2**20  # filtered spectra made at a time on a CPU, and
-CACHED_TRIALS = 32  # trials encoded at a time in evaluation: what its cache holds
+TRIALS_A_PIECE = (
+    16  # trials at a time in a thread: fewer and its operations are too short, more and too large
+)
+CACHED_BYTES = 2 * 2**20  # filtered spectra at a time: what a processor's cache holds
+
+
+class _Pieces(torch.autograd.Function):
+    """`_in_threads` with gradients: each piece records a graph, and a thread goes back through it."""
+
+    @staticmethod
+    def forward(ctx, function, n_pieces, n_shared, *tensors):
+        shared, tensors = tensors[:n_shared], tensors[n_shared:]
+        size = len(tensors) // n_pieces
+
+        def record(piece):
+            with torch.enable_grad():
+                inputs = [t.detach().requires_grad_(t.requires_grad) for t in (*piece, *shared)]
+                return inputs, function(*inputs)
+
+        pieces = [tensors[i : i + size] for i in range(0, len(tensors), size)]
+        recorded = map_in_threads(record, pieces)
+        ctx.n_pieces, ctx.n_shared = n_pieces, n_shared
+        ctx.save_for_backward(*(t for inputs, outputs in recorded for t in (*inputs, *outputs)))
+        return tuple(t.detach() for _, outputs in recorded for t in outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *grads):
+        n_out, n_saved = len(grads) // ctx.n_pieces, len(ctx.saved_tensors) // ctx.n_pieces
+        saved = ctx.saved_tensors
+
+        def differentiate(i):
+            tensors = saved[i * n_saved : (i + 1) * n_saved]
+            inputs, outputs = tensors[:-n_out], tensors[-n_out:]
+            wanted = [t for t in inputs if t.requires_grad]
+            by = torch.autograd.grad(
+                outputs, wanted, grads[i * n_out : (i + 1) * n_out], retain_graph=True, allow_unused=True
+            )
+            by = iter(by)
+            return [next(by) if t.requires_grad else None for t in inputs]
+
+        pieces = map_in_threads(differentiate, range(ctx.n_pieces))
+        n_own = n_saved - n_out - ctx.n_shared
+        by_shared = [
+            None if parts[0] is None else sum(parts[1:], parts[0])
+            for parts in zip(*(piece[n_own:] for piece in pieces), strict=True)
+        ]
+        return None, None, None, *by_shared, *(by for piece in pieces for by in piece[:n_own])
+
+
+def _in_threads(function, pieces, shared):
+    """Call ``function(*piece, *shared)`` for the pieces of a batch in threads, forward and backward.
+
+    Gradients by what is shared are summed in the order of the pieces. All arguments and results are tensors,
+    results in tuples; the function must not depend on other tensors that gradients are taken by.
+    """
+    if (
+        len(pieces) == 1
+        or not torch.is_grad_enabled()
+        or torch._C._are_functorch_transforms_active()
+        or torch.compiler.is_compiling()
+    ):
+        return map_in_threads(lambda piece: function(*piece, *shared), pieces)
+    outputs = _Pieces.apply(
+        function, len(pieces), len(shared), *shared, *(t for piece in pieces for t in piece)
+    )
+    size = len(outputs) // len(pieces)
+    return [outputs[i : i + size] for i in range(0, len(outputs), size)]
+
+
+def _one_by_one(function, pieces, shared):
+    return [function(*piece, *shared) for piece in pieces]
+
+
+def _split(x):
+    """Pieces of a batch, an even number of them, of about equal size; off the CPU, the whole batch."""
+    if len(x) == 1 or x.device.type != "cpu":
+        return [x]
+    return x.tensor_split(2 * -(-len(x) // (2 * TRIALS_A_PIECE)))
 
 
 class _FilterAndMixTrials(torch.autograd.Function):
     r"""Filter electrodes in time, then mix them with a matrix of each trial's own.
 
-    The result is the inverse transform of :math:`U_o = \sum_{f, c} M_{(f, c), o} H_f X_c`, cropped to
-    ``n_times`` samples, plus an offset. The filtered spectra :math:`Z = H_f X_c` are made for a few trials
-    at a time, so few that they are still in the processor's cache when the matrix product reads them, and
-    are made again in the backward pass rather than kept.
+    The result is the inverse transform of :math:`U_o = \sum_{f, c} M_{(f, c), o} Z_{f, c}`, cropped to
+    ``n_times`` samples, plus a bias, as the filters have one. The filtered spectra
+    :math:`Z_{f, c} = H_f X_c` are made for a few trials at a time, so few that they are still in the
+    processor's cache when the matrix product reads them, and are made again in the backward pass rather than
+    kept.
 
     Shapes: spectra (batch, n_chans, n_bins) and responses (n_filters, n_bins), both complex; mixing
-    (batch, n_filters * n_chans, n_mixed); offset (batch, n_mixed); result (batch, n_mixed, n_times).
+    (batch, n_filters * n_chans, n_mixed); biases (n_filters,) and (n_mixed,); result
+    (batch, n_mixed, n_times).
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(spectra, responses, mixing, offset, n, n_times):
+    def forward(spectra, responses, filter_bias, mixing, bias, n_times):
+        n = 2 * (spectra.shape[-1] - 1)
         mixed = []
         for trials in _few_trials(spectra, responses):
-            u = torch.bmm(mixing[trials].mT, _filtered(spectra[trials], responses))
-            u[..., 0] += n * offset[trials]  # real part of bin 0: the sum of n samples
+            z = _filtered(spectra[trials], responses, n * filter_bias)
+            u = torch.bmm(mixing[trials].mT, _interleaved(z).flatten(1, 2))
+            u[..., 0] += n * bias  # real part of bin 0: the sum of n samples
             u = torch.view_as_complex(u.unflatten(-1, (-1, 2)))
             mixed.append(torch.fft.irfft(u, n)[..., :n_times])
         return torch.cat(mixed)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        spectra, responses, mixing, _, ctx.n, _ = inputs
-        ctx.save_for_backward(spectra, responses, mixing)
+        ctx.save_for_backward(*inputs[:4])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        spectra, responses, mixing = ctx.saved_tensors
-        need_spectra, need_responses, *_ = ctx.needs_input_grad
-        weight = _bin_weights(ctx.n, responses)
+        spectra, responses, filter_bias, mixing = ctx.saved_tensors
+        need_spectra, *need_filters = ctx.needs_input_grad[:3]
+        n = 2 * (spectra.shape[-1] - 1)
+        # A bin of a real transform counts for itself and its mirror image, over n.
+        weight = _bin_weights(n, responses)
         responses = responses * weight
-        grad_spectra, grad_responses, grad_mixing, grad_offset = [], 0, [], []
+        grad_spectra, grad_responses, grad_filter_bias, grad_mixing, grad_bias = [], 0, 0, [], 0
         for trials in _few_trials(spectra, responses):
             x = spectra[trials]
-            g = torch.view_as_real(spectrum(grad[trials], ctx.n)).flatten(-2)  # (trials, n_mixed, 2 n_bins)
-            grad_offset.append(g[..., 0])
-            grad_mixing.append(torch.bmm(_filtered(x, responses), g.mT))
-            if need_spectra or need_responses:
+            g = _interleaved(spectrum(grad[trials], n))  # (trials, n_mixed, 2 n_bins)
+            grad_bias = grad_bias + g[..., 0].sum(0)
+            z = _filtered(x, responses, filter_bias)
+            grad_mixing.append(torch.bmm(_interleaved(z).flatten(1, 2), g.mT))
+            if need_spectra or any(need_filters):
                 z = torch.bmm(mixing[trials], g).unflatten(-1, (-1, 2))
                 z = torch.view_as_complex(z).unflatten(1, (len(responses), -1))  # (trials, F, C, n_bins)
                 if need_spectra:
                     grad_spectra.append((z * responses.conj().unsqueeze(1)).sum(1))
-                if need_responses:  # two sums of one axis each are much faster than one of two
-                    grad_responses = grad_responses + _multiply(z, x.conj().unsqueeze(1)).sum(2).sum(0)
+                if any(need_filters):  # two sums of one axis each are much faster than one of two
+                    grad_filter_bias = grad_filter_bias + z[..., 0].real.sum(2).sum(0)
+                    grad_responses = grad_responses + z.mul_(x.conj().unsqueeze(1)).sum(2).sum(0)
         return (
             torch.cat(grad_spectra) if need_spectra else None,
-            grad_responses * weight if need_responses else None,
+            grad_responses * weight if need_filters[0] else None,
+            grad_filter_bias if need_filters[1] else None,
             torch.cat(grad_mixing),
-            torch.cat(grad_offset),
-            None,
+            grad_bias,
             None,
         )
 
 
 def _few_trials(spectra, responses):
-    """Slices of a batch, as many trials each as the cache holds filtered; off the CPU, the whole batch.
-
-    An even number of trials each, but for one that is left over: two threads then share them at the end of a
-    trial, not within one, where the last numbers of a share are rounded by other instructions.
-    """
+    """Slices of a batch, as many trials each as the cache holds filtered; off the CPU, the whole batch."""
     if spectra.device.type != "cpu":
         return [slice(None)]
     bytes_per_trial = spectra[0].numel() * len(responses) * spectra.element_size()
-    step = max(2, CACHED_BYTES // bytes_per_trial // 2 * 2)
-    even = len(spectra) // 2 * 2
-    pieces = [slice(i, min(i + step, even)) for i in range(0, even, step)]
-    return pieces if even == len(spectra) else [*pieces, slice(even, None)]
+    step = max(1, CACHED_BYTES // bytes_per_trial)
+    return [slice(i, i + step) for i in range(0, len(spectra), step)]
 
 
-def _multiply(z, x):
-    """z *= x, for one trial a filter at a time: too few numbers to be shared among threads."""
-    if len(z) > 1:
-        return z.mul_(x)
-    for filtered in z.unbind(1):
-        filtered.mul_(x[:, 0])
+def _filtered(spectra, responses, sums):
+    """(batch, C, bins) through (F, bins), whose outputs have added sums: (batch, F, C, bins)."""
+    z = spectra.unsqueeze(1) * responses.unsqueeze(1)
+    z[..., 0] += sums.unsqueeze(1)
     return z
 
 
-def _filtered(spectra, responses):
-    """(batch, C, bins) through (F, bins) -> (batch, F * C, 2 * bins), real and imaginary interleaved."""
-    z = spectra.unsqueeze(1) * responses.unsqueeze(1)
-    return torch.view_as_real(z.flatten(1, 2)).flatten(-2)
+def _interleaved(spectra):
+    """Complex (..., bins) as real (..., 2 * bins)."""
+    return torch.view_as_real(spectra).flatten(-2)
 
 
 def _bin_weights(n, like):
@@ -115,6 +191,31 @@ def _bin_weights(n, like):
     weight = torch.full(like.shape[-1:], 2 / n, dtype=like.real.dtype, device=like.device)
     weight[0] = weight[-1] = 1 / n
     return weight
+
+
+class _Centre(torch.autograd.Function):
+    """Signals less their means, the means, and the energy of what remains, along the last axis."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(y):
+        mean = y.mean(-1)
+        centred = y - mean.unsqueeze(-1)
+        return centred, mean, torch.linalg.vector_norm(centred, dim=-1).square()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(output[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_centred, grad_mean, grad_energy):
+        (centred,) = ctx.saved_tensors
+        grad = centred * (2 * grad_energy).unsqueeze(-1)
+        grad += grad_centred
+        grad += (grad_mean / centred.shape[-1] - grad_centred.mean(-1)).unsqueeze(-1)
+        return grad
 
 
 class _TemporalConv(nn.Module):
@@ -148,9 +249,8 @@ class _SpatialSpectralAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1, n_rows, 1))
         self.beta = nn.Parameter(torch.zeros(1, n_rows, 1))
 
-    def forward(self, context):
+    def gates(self, context, alpha, gamma, beta):
         """Variance ("var"), energy ("l2") or sum of magnitudes ("l1"), (batch, rows) -> gates."""
-        alpha, gamma, beta = (parameter[0, :, 0] for parameter in (self.alpha, self.gamma, self.beta))
         if self.mode == "l1":
             return 1 + torch.tanh(gamma * context / (context.mean(1, keepdim=True) + self.epsilon) + beta)
         embedding = (context + self.epsilon).sqrt()
@@ -180,117 +280,139 @@ class _Encoder(nn.Module):
         self.context_kernel = context_kernel
         self.temporal_conv = _TemporalConv(n_filters, kernel_size)
         self.spt_attn = _SpatialSpectralAttention(n_rows, mode, epsilon)
-        activation = nn.Identity() if activation is None else activation()
-        self.chan_conv = nn.Sequential(nn.Conv1d(n_rows, n_fused, 1), nn.BatchNorm1d(n_fused), activation)
+        self.chan_conv = nn.Sequential(
+            nn.Conv1d(n_rows, n_fused, 1), nn.BatchNorm1d(n_fused), in_place(activation)
+        )
         self.mvp = MultiScaleVariancePool(pool_kernels)
 
     def forward(self, x):
         fusion, norm, activation = self.chan_conv
+        # Threads know neither the parameters nor the random numbers that another activation may have.
+        run = _in_threads if type(activation) in (nn.ELU, nn.Identity) else _one_by_one
         with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
             x = x.to(fusion.weight.dtype)
-            n, spectra, responses = self._transform(x)
-            gates = self.spt_attn(self._context(x, spectra, responses))  # (batch, rows)
-            mixing = fusion.weight.squeeze(-1).T.contiguous() * gates.unsqueeze(-1)  # (batch, rows, n_fused)
-            bias = self.temporal_conv.bias.repeat_interleave(x.shape[1])  # (rows,)
-            offset = bias @ mixing + fusion.bias  # (batch, n_fused)
+            weight, bias = fusion.weight.squeeze(-1).T.contiguous(), fusion.bias
+            pieces, filters = [(piece,) for piece in _split(x)], self._filters(x.shape[-1])
             if not norm.training:  # the statistics are fixed: normalisation is part of the mixing
                 scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-                mixing = mixing * scale
-                offset = (offset - norm.running_mean) * scale + norm.bias
-            fused = apply(_FilterAndMixTrials, spectra, responses, mixing, offset, n, x.shape[-1])
-            if norm.training:
-                fused = batch_norm(fused, norm)
-            return self.mvp(activation(fused))  # (batch, n_fused, n_times) -> (batch, n_features)
+                weight, bias = weight * scale, (bias - norm.running_mean) * scale + norm.bias
+                return torch.cat([f for (f,) in run(self._encode, pieces, (weight, bias, *filters))])
+            pieces = _in_threads(self._fuse_and_centre, pieces, (weight, bias, *filters))
+            means, energies = (torch.cat(parts) for parts in list(zip(*pieces, strict=True))[1:])
+            mean = means.mean(0)
+            variance = ((means - mean).square() + energies / x.shape[-1]).mean(0)
+            _track(norm, mean, variance, len(x) * x.shape[-1])
+            gain = norm.weight * (variance + norm.eps).rsqrt()
+            shifts = (norm.bias + (means - mean) * gain).split([len(mean) for _, mean, _ in pieces])
+            pieces = [(centred, shift) for (centred, *_), shift in zip(pieces, shifts, strict=True)]
+            return torch.cat([f for (f,) in run(self._normalise_and_pool, pieces, (gain,))])
+
+    def _encode(self, x, weight, bias, *filters):
+        """Trials, with normalisation in weight and bias -> features."""
+        _, _, activation = self.chan_conv
+        return (self.mvp(activation(self._fuse(x, weight, bias, *filters))),)
+
+    def _fuse_and_centre(self, x, weight, bias, *filters):
+        """Trials -> fused channels less their means, their means, their energies."""
+        return apply(_Centre, self._fuse(x, weight, bias, *filters))
+
+    def _normalise_and_pool(self, centred, shift, gain):
+        """Fused channels -> features; shifts (batch, n_fused) and gains (n_fused,)."""
+        _, _, activation = self.chan_conv
+        return (self.mvp(activation((centred * gain.unsqueeze(-1)).add_(shift.unsqueeze(-1)))),)
+
+    def _fuse(self, x, weight, bias, filter_bias, responses, *context_filters):
+        """(batch, n_chans, n_times) -> (batch, n_fused, n_times)."""
+        spectra = spectrum(x, self._n(x.shape[-1]))
+        mixing = weight * self._gates(x, spectra, filter_bias, responses, *context_filters).unsqueeze(-1)
+        return apply(_FilterAndMixTrials, spectra, responses, filter_bias, mixing, bias, x.shape[-1])
 
     def gates(self, x):
         """Gates of trials, (batch, n_chans, n_times) -> (batch, n_filters, n_chans)."""
         x = x.to(self.spt_attn.gamma.dtype)
-        _, spectra, responses = self._transform(x)
-        return self.spt_attn(self._context(x, spectra, responses)).unflatten(1, (len(responses), -1))
+        gates = self._gates(x, spectrum(x, self._n(x.shape[-1])), *self._filters(x.shape[-1]))
+        return gates.unflatten(1, (-1, x.shape[1]))
 
-    def _transform(self, x):
-        """Length of a transform that holds the full convolution, spectra of trials, filter responses."""
-        taps, (left, right) = self.temporal_conv.taps, self.temporal_conv.padding
-        n = fft_length(x.shape[-1] + left + right)
-        return n, spectrum(x, n), fir_response(taps, n, left)
+    def _n(self, n_times):
+        """Length of a transform: circular, the filtered signals are right in the samples of the trial."""
+        return fft_length(n_times + max(self.temporal_conv.padding))
 
-    def _context(self, x, spectra, responses):
-        """What the gates depend on, from spectra and the ends of the trials: (batch, rows)."""
-        n_times = x.shape[-1]
-        taps, bias = self.temporal_conv.taps, self.temporal_conv.bias
-        left, right = self.temporal_conv.padding
-        mode = self.spt_attn.mode
-        n = fft_length(n_times + left + right)
-        if mode == "l1":  # not a quadratic form: the filtered signals themselves
-            z = torch.fft.irfft(spectra.unsqueeze(1) * responses.unsqueeze(1), n)[..., :n_times]
-            return (z + bias[:, None, None]).abs().sum(-1).flatten(1)
-        window = self.context_kernel if mode == "var" else n_times
+    def _covered(self, n_times):
+        """Samples that whole context windows cover, and samples that the filters see from within them."""
+        window = self.context_kernel if self.spt_attn.mode == "var" else n_times
         covered = n_times // window * window
-        reach = min(n_times, covered + right)  # samples that the filters see from within the windows
+        return window, covered, min(n_times, covered + self.temporal_conv.padding[1])
+
+    def _filters(self, n_times):
+        """What all trials share, from the parameters."""
+        conv, attention = self.temporal_conv, self.spt_attn
+        taps, (left, right) = conv.taps, conv.padding
+        n = self._n(n_times)
+        responses = fir_response(taps, n, left)
+        filters = [
+            conv.bias,
+            responses,
+            *(p[0, :, 0] for p in (attention.alpha, attention.gamma, attention.beta)),
+        ]
+        if attention.mode == "l1":
+            return filters
+        _, covered, reach = self._covered(n_times)
+        seen = responses
         if reach < n_times:
-            x = x[..., :reach]
-            n, spectra, responses = self._transform(x)
-        energy = _energy(spectra, responses, n) - _energy_outside(x, taps, covered)  # (batch, C, F)
-        sums = _window_sums(x, taps, window, covered // window)  # (batch, C, n_windows, F)
-        if mode == "var":  # mean over windows of E[z^2] - E[z]^2, which no bias changes
-            context = (energy - sums.square().sum(2) / window) / covered
+            n = self._n(reach)
+            seen = fir_response(taps, n, left)
+        energies = (_bin_weights(n, seen) * (seen.real.square() + seen.imag.square())).repeat_interleave(
+            2, -1
+        )
+        sums = taps.flip(-1).cumsum(-1).flip(-1)
+        # from samples at the ends of a trial to what the filters give beyond the windows
+        start = _hankel(taps, right).flip(1).flatten(0, 1)
+        end = _hankel(taps.flip(-1), reach - covered + left).flip(2).flatten(0, 1)
+        return [*filters, energies, start.T, end.T, sums]
+
+    def _gates(self, x, spectra, bias, responses, alpha, gamma, beta, *context_filters):
+        """Gates from trials and their spectra: (batch, rows)."""
+        if self.spt_attn.mode == "l1":  # not a quadratic form: the filtered signals themselves
+            z = torch.fft.irfft(spectra.unsqueeze(1) * responses.unsqueeze(1), self._n(x.shape[-1]))
+            context = (z[..., : x.shape[-1]] + bias[:, None, None]).abs().sum(-1)  # (batch, F, C)
+        else:
+            context = self._context(x, spectra, bias, *context_filters)
+        return self.spt_attn.gates(context.flatten(1), alpha, gamma, beta)
+
+    def _context(self, x, spectra, bias, energies, start, end, sums):
+        """Variance or energy of each filtered channel: (batch, F, C)."""
+        batch, n_chans, n_times = x.shape
+        left, right = self.temporal_conv.padding
+        window, covered, reach = self._covered(n_times)
+        if reach < n_times:
+            spectra = spectrum(x[..., :reach], self._n(reach))
+        # Energy of the circular convolution, by Parseval, less that of its samples outside the windows
+        energy = _interleaved(spectra).flatten(0, 1).square() @ energies.T  # (batch * C, F)
+        before = (x[..., :right].flatten(0, 1) @ start).unflatten(-1, (len(energies), -1))
+        after = (x[..., covered - left : reach].flatten(0, 1) @ end).unflatten(-1, (len(energies), -1))
+        apart = min(self._n(reach) - reach - left, right)  # less than ``right`` where they overlap
+        outside = F.pad(after, (0, apart)) + F.pad(before, (after.shape[-1] + apart - right, 0))
+        energy = (energy - outside.square().sum(-1)).T  # (F, batch * C)
+        # The sum over a window that tap k sees is that of tap k - 1, plus the sample that enters and minus
+        # the one that leaves: the first of these sums counts for all taps, a step for those from tap k on.
+        padded = F.pad(x[..., :reach], (left, covered + right - reach))
+        seen = padded[..., :covered].unflatten(-1, (-1, window)).sum(-1, keepdim=True)
+        if left + right:
+            seen = torch.cat([seen, padded.unfold(-1, left + right, window).diff(dim=-2)], -1)
+        sums = (seen.flatten(0, 2) @ sums.T).T.unflatten(-1, (batch * n_chans, -1))  # (F, batch * C, windows)
+        if self.spt_attn.mode == "var":  # mean over windows of E[z^2] - E[z]^2, which no bias changes
+            context = (energy - sums.square().sum(-1) / window) / covered
         else:  # sum over times of (z + bias)^2
-            context = energy + 2 * bias * sums.sum(2) + n_times * bias.square()
-        return context.clamp(min=0).mT.flatten(1)
+            bias = bias.unsqueeze(-1)
+            context = energy + 2 * bias * sums.sum(-1) + n_times * bias.square()
+        return context.clamp(min=0).unflatten(-1, (batch, n_chans)).transpose(0, 1)
 
 
-def _product(x, matrix):
-    """(batch, m, k) by (k, n): as one product a trial, whose gradient is summed in the order of the trials.
-
-    The gradient of a single product of all trials is a sum over them that PyTorch splits by threads.
-    """
-    return torch.bmm(x, matrix.expand(len(x), -1, -1))
-
-
-def _energy(spectra, responses, n):
-    """Energy of the full convolution of each channel with each filter, by Parseval: (batch, C, F)."""
-    power = spectra.real.square() + spectra.imag.square()
-    gain = responses.real.square() + responses.imag.square()
-    return _product(power, (gain * _bin_weights(n, responses)).mT)
-
-
-def _energy_outside(x, taps, covered):
-    """Energy of the full convolution before sample 0 and from sample ``covered`` on: (batch, C, F).
-
-    Those few samples are computed, with a Toeplitz matrix of the taps for each end.
-    """
-    left, right = (taps.shape[-1] - 1) // 2, taps.shape[-1] // 2
-    energy = x.new_zeros(())
-    if right:
-        toeplitz = F.pad(taps[:, left + 1 :], (0, right - 1)).unfold(-1, right, 1)
-        energy = energy + _sum_of_squares(x[..., :right], toeplitz)
-    size = x.shape[-1] - covered + left
-    if size:
-        toeplitz = F.pad(taps[:, :size], (size - 1, 0)).unfold(-1, size, 1)
-        energy = energy + _sum_of_squares(x[..., -size:], toeplitz)
-    return energy
-
-
-def _sum_of_squares(x, matrices):
-    """Energy of vectors (batch, C, n) through matrices (F, m, n): (batch, C, F)."""
-    return _product(x, matrices.flatten(0, 1).mT).unflatten(-1, matrices.shape[:2]).square().sum(-1)
-
-
-def _window_sums(x, taps, window, n_windows):
-    """Sums of the filtered signals over consecutive windows: (batch, C, n_windows, F).
-
-    The sum that tap k sees over a window is the sum that tap k - 1 sees, plus the sample that enters and
-    minus the one that leaves.
-    """
-    n_taps = taps.shape[-1]
-    left, right = (n_taps - 1) // 2, n_taps // 2
-    covered = n_windows * window
-    padded = F.pad(x, (left, covered + right - x.shape[-1]))
-    first = padded[..., :covered].unflatten(-1, (n_windows, window)).sum(-1, keepdim=True)
-    if n_taps > 1:
-        steps = padded.unfold(-1, n_taps - 1, window)[..., : n_windows + 1, :].diff(dim=-2)
-        first = torch.cat([first, steps], -1).cumsum(-1)
-    return _product(first.flatten(1, 2), taps.mT).unflatten(1, first.shape[1:3])
+def _hankel(taps, size):
+    """Matrices [[a, b, c], [b, c, 0], [c, 0, 0]] of the last taps a, b, c: (n_filters, size, size)."""
+    if size == 0:
+        return taps.new_zeros(len(taps), 0, 0)
+    return F.pad(taps[:, taps.shape[-1] - size :], (0, size - 1)).unfold(-1, size, 1)
 
 
 class SSTDPN(EEGModule):
@@ -532,10 +654,7 @@ class SSTDPN(EEGModule):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}; this network takes (batch, {self.n_chans}, {self.n_times})"
             )
-        if self.training or x.device.type != "cpu":
-            return self.encoder(x)
-        # trials are independent of each other here: the activations of a few stay in the cache
-        return torch.cat([self.encoder(few) for few in x.split(CACHED_TRIALS)])
+        return self.encoder(x)
 
     def forward_head(self, features):
         """Products with the projected separation prototypes: (batch, n_features) -> (batch, n_outputs)."""
