@@ -39,6 +39,8 @@ from skeeg.adapt import find_pretrained, freeze_encoder, learn_channels, start_f
 from skeeg.augmentation import Augmentation
 from skeeg.iterators import TrialDataset, TrialIterator
 from skeeg.losses import DualPrototypeLoss
+from skeeg.modules.base import EEGModule
+from skeeg.modules.threads import threads_for_pieces
 from skeeg.schedules import schedules
 from skeeg.validation import split_trials
 
@@ -762,7 +764,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                 self._refresh_optimizer()
             self.module_.train()
             try:
-                self.fit_loop(everything, train, valid, continuing)
+                with self._threads():
+                    self.fit_loop(everything, train, valid, continuing)
             finally:
                 self.module_.eval()
         return self
@@ -997,6 +1000,11 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     def _map_channels(self, X):
         return X if self.channel_map_ is None else torch.from_numpy(self.channel_map_) @ X
 
+    def _threads(self):
+        """Networks of skeeg share trials among threads, others leave that to single operations."""
+        shares = isinstance(self.module_, EEGModule) and self.device_.type == "cpu" and not self.compile
+        return threads_for_pieces() if shares else contextlib.nullcontext()
+
     @staticmethod
     def _subset(trials, index):
         chosen = torch.from_numpy(index)
@@ -1071,7 +1079,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         if was_training:
             self.module_.eval()
         try:
-            with torch.inference_mode():
+            with self._threads(), torch.inference_mode():
                 batches = data.split(len(data) if self.batch_size == -1 else self.batch_size)
                 outputs = [run(_filled(batch).to(self.device_))[: len(batch)].cpu() for batch in batches]
         finally:

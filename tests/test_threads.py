@@ -1,11 +1,12 @@
 """Pieces of a batch in threads: the same numbers, the caller's modes, one thread where there is but one."""
 
 import threading
+import time
 
 import pytest
 import torch
 
-from skeeg.modules.threads import map_in_threads
+from skeeg.modules.threads import map_in_threads, threads_for_pieces
 
 
 @pytest.fixture
@@ -74,3 +75,30 @@ def test_under_vmap(n_threads):
 
     x = torch.arange(12.0).reshape(3, 4)
     assert torch.equal(torch.func.vmap(halves)(x), x.unflatten(1, (2, 2)).sum(2))
+
+
+@pytest.mark.parametrize("n_threads", [2, 3], indirect=True)
+def test_threads_kept_for_pieces(n_threads):
+    busy = threading.Barrier(n_threads)
+    with pytest.raises(KeyError), threads_for_pieces():
+        assert torch.get_num_threads() == 1
+        assert len(set(map_in_threads(lambda _: busy.wait(timeout=60), range(n_threads)))) == n_threads
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == n_threads
+
+
+@pytest.mark.parametrize("n_threads", [2], indirect=True)
+def test_nothing_runs_on_after_an_error(n_threads):
+    finished = []
+
+    def fail_first(piece):
+        if piece == 0:
+            raise ValueError
+        time.sleep(0.05)
+        finished.append(piece)
+
+    with pytest.raises(ValueError):
+        map_in_threads(fail_first, range(2))
+    assert finished == [1]
+    assert torch.get_num_threads() == n_threads

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
 
@@ -23,7 +24,7 @@ def map_in_threads(function, pieces):
         Called with a piece; draws no random numbers and changes nothing that another call reads. It runs
         in the gradient and inference mode of the caller.
     pieces : sequence
-        What to call it with.
+        What to call it with; dealt out to the threads in turns, of which the caller's is one.
 
     Returns
     -------
@@ -42,17 +43,55 @@ def map_in_threads(function, pieces):
     [tensor(6.), tensor(6.)]
     """
     one_thread_only = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if one_thread_only or len(pieces) == 1 or torch.get_num_threads() == 1:
+    if one_thread_only or len(pieces) == 1:
+        return [function(piece) for piece in pieces]
+    n_threads = _for_pieces.n_threads or torch.get_num_threads()
+    if n_threads == 1:
         return [function(piece) for piece in pieces]
     inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
-    def in_mode(piece):
+    def share(first):
         with torch.inference_mode(inference), torch.set_grad_enabled(grad):
-            return function(piece)
+            return [function(piece) for piece in pieces[first::n_threads]]
 
-    return list(_pool(torch.get_num_threads()).map(in_mode, pieces))
+    others = [_pool(n_threads).submit(share, i) for i in range(1, min(n_threads, len(pieces)))]
+    with threads_for_pieces():
+        before, _for_pieces.n_threads = _for_pieces.n_threads, 1  # pieces of pieces stay in their thread
+        try:
+            own = share(0)
+        finally:
+            _for_pieces.n_threads = before
+            wait(others)  # they may write where the caller goes on
+    shares = [own, *(other.result() for other in others)]
+    return [shares[i % n_threads][i // n_threads] for i in range(len(pieces))]
 
 
+@contextlib.contextmanager
+def threads_for_pieces():
+    """Keep PyTorch's threads for `map_in_threads`: single operations use one.
+
+    After an operation that they share, PyTorch's threads wait for the next one without sleeping, and take
+    the processor from the threads that compute pieces.
+    """
+    n_threads = torch.get_num_threads()
+    if n_threads == 1:
+        yield
+        return
+    before = _for_pieces.n_threads
+    _for_pieces.n_threads = n_threads
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+        _for_pieces.n_threads = before
+
+
+class _ForPieces(threading.local):
+    n_threads = None  # as many as PyTorch uses
+
+
+_for_pieces = _ForPieces()
 _making = threading.Lock()
 
 
@@ -63,12 +102,14 @@ def _pool(n_threads):
 
 @functools.lru_cache(maxsize=1)
 def _make_pool(n_threads):
-    pool = ThreadPoolExecutor(n_threads, "skeeg", initializer=_use_one_thread)
-    everyone = threading.Barrier(n_threads + 1)  # a thread each, all of them started
-    for _ in range(n_threads):
+    before = torch.get_num_threads()
+    n_others = n_threads - 1
+    pool = ThreadPoolExecutor(n_others, "skeeg", initializer=_use_one_thread)
+    everyone = threading.Barrier(n_threads)
+    for _ in range(n_others):  # a thread each, all of them started
         pool.submit(everyone.wait)
     everyone.wait()
-    torch.set_num_threads(n_threads)  # what threads to come start with, set to 1 above
+    torch.set_num_threads(before)  # what threads to come start with, set to 1 above
     return pool
 
 
