@@ -7,15 +7,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from .autograd import apply
-from .base import EEGModule
-from .filter_bank import FilterBankDesign, extend, extend_adjoint, make_bands
-from .linear import linear
-from .spectral import _track, batch_norm, in_place
-from .threads import map_in_threads
-from .windows import fit_lengths
-
-_TRIALS_AT_A_TIME = 8
+from skeeg.modules.autograd import apply
+from skeeg.modules.base import EEGModule
+from skeeg.modules.filter_bank import FilterBankDesign, extend, extend_adjoint, make_bands
+from skeeg.modules.linear import linear
+from skeeg.modules.spectral import _track, batch_norm, in_place
+from skeeg.modules.threads import few_trials, map_in_threads
+from skeeg.modules.windows import fit_lengths
 
 
 class _LightweightConv1d(nn.Module):
@@ -42,7 +40,7 @@ def _few_trials(x):
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     if x.device.type != "cpu" or transformed:
         return [slice(None)]
-    return [slice(start, start + _TRIALS_AT_A_TIME) for start in range(0, len(x), _TRIALS_AT_A_TIME)]
+    return few_trials(len(x))
 
 
 def _mixing_matrices(weight, response, in_parts):

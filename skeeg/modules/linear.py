@@ -4,11 +4,35 @@ from __future__ import annotations
 
 import torch
 
+from skeeg.modules.autograd import apply
+from skeeg.modules.threads import threads_for_pieces
+
+
+class _Linear(torch.autograd.Function):
+    """Sums of products forward, whose order does not depend on a trial's place; backward in one thread."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, weight):
+        return (x.unsqueeze(1) * weight).sum(-1)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        need_x, need_weight = ctx.needs_input_grad
+        with threads_for_pieces():
+            return grad @ weight if need_x else None, grad.mT @ x if need_weight else None
+
 
 def linear(x, weight, bias=None):
-    """Compute what `torch.nn.functional.linear` does, as one product a trial.
+    """Compute what `torch.nn.functional.linear` does.
 
-    Threads share a product of all trials, and round the last numbers of their shares differently.
+    Threads share a matrix product of all trials, and round the last numbers of their shares differently.
 
     Parameters
     ----------
@@ -23,5 +47,5 @@ def linear(x, weight, bias=None):
     -------
     torch.Tensor, shape (batch, n_out)
     """
-    y = torch.bmm(weight.expand(x.shape[0], -1, -1), x.unsqueeze(-1)).squeeze(-1)
+    y = apply(_Linear, x, weight)
     return y if bias is None else y + bias

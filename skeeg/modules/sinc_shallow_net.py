@@ -13,6 +13,7 @@ from skeeg.modules.base import EEGModule
 from skeeg.modules.constraints import renorm_rows
 from skeeg.modules.dropout import Dropout
 from skeeg.modules.folding import Folded
+from skeeg.modules.linear import linear
 from skeeg.modules.spectral import filter_norm_mix_norm, in_place
 from skeeg.modules.windows import fit_lengths
 
@@ -373,5 +374,4 @@ class SincShallowNet(EEGModule):
         weight = self.final_layer.weight
         if self.max_norm_dense is not None:
             weight = renorm_rows(weight, self.max_norm_dense)
-        # Sums whose order, unlike that of a matrix product, does not depend on the number of threads.
-        return (features.unsqueeze(1) * weight).sum(-1) + self.final_layer.bias
+        return linear(features, weight, self.final_layer.bias)

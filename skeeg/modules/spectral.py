@@ -9,7 +9,6 @@ are never formed.
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from skeeg.modules.autograd import apply
 from skeeg.modules.average_pooling import AveragePool, pooled, spread
 from skeeg.modules.folding import Folded
-from skeeg.modules.threads import map_in_threads
+from skeeg.modules.threads import few_trials, map_in_threads
 
 
 def fft_length(n: int) -> int:
@@ -193,22 +192,12 @@ def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
     return _joined(grad_x) if need_x else None, grad_taps, sum(grad_mix) if need_mix else None
 
 
-TRIALS_IN_CACHE = 8
 SHARED_NUMBERS = 2**15  # fewer are left to one thread by PyTorch (at::internal::GRAIN_SIZE)
 
 
 def _pieces(trials):
-    """Slices of a few trials, an even number of them, whose numbers stay in the cache between operations.
-
-    On devices other than the CPU, all trials at once. They do not depend on the number of threads, so that
-    sums over pieces do not.
-    """
-    batch = len(trials)
-    if trials.device.type != "cpu":
-        return [slice(None)]
-    n_pieces = max(1, min(batch, 2 * -(-batch // (2 * TRIALS_IN_CACHE))))
-    bounds = [batch * i // n_pieces for i in range(n_pieces + 1)]
-    return [slice(*pair) for pair in pairwise(bounds)]
+    """Slices of a few trials, whose numbers stay in the cache; on other devices than the CPU, of all."""
+    return few_trials(len(trials)) if trials.device.type == "cpu" else [slice(None)]
 
 
 def _pieces_worth_it(trials):

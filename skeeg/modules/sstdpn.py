@@ -14,13 +14,11 @@ from skeeg.modules.base import EEGModule
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import MultiScaleVariancePool
 from skeeg.modules.spectral import _track, fft_length, fir_response, in_place, spectrum
-from skeeg.modules.threads import map_in_threads
+from skeeg.modules.threads import few_trials, map_in_threads
 from skeeg.modules.windows import fit_lengths
 
 ATTENTION_MODES = ("var", "l2", "l1")
-TRIALS_A_PIECE = (
-    16  # trials at a time in a thread: fewer and its operations are too short, more and too large
-)
+TRIALS_A_PIECE = 16  # in a thread: the operations on fewer are too short, on more too large
 CACHED_BYTES = 2 * 2**20  # filtered spectra at a time: what a processor's cache holds
 
 
@@ -93,10 +91,10 @@ def _one_by_one(function, pieces, shared):
 
 
 def _split(x):
-    """Pieces of a batch, an even number of them, of about equal size; off the CPU, the whole batch."""
-    if len(x) == 1 or x.device.type != "cpu":
+    """Pieces of a batch; off the CPU, the whole batch."""
+    if x.device.type != "cpu":
         return [x]
-    return x.tensor_split(2 * -(-len(x) // (2 * TRIALS_A_PIECE)))
+    return [x[trials] for trials in few_trials(len(x), TRIALS_A_PIECE)]
 
 
 class _FilterAndMixTrials(torch.autograd.Function):

@@ -7,6 +7,7 @@ import functools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 
 import torch
 
@@ -43,10 +44,8 @@ def map_in_threads(function, pieces):
     [tensor(6.), tensor(6.)]
     """
     one_thread_only = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if one_thread_only or len(pieces) == 1:
-        return [function(piece) for piece in pieces]
     n_threads = _for_pieces.n_threads or torch.get_num_threads()
-    if n_threads == 1:
+    if one_thread_only or n_threads == 1:
         return [function(piece) for piece in pieces]
     inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
@@ -64,6 +63,35 @@ def map_in_threads(function, pieces):
             wait(others)  # they may write where the caller goes on
     shares = [own, *(other.result() for other in others)]
     return [shares[i % n_threads][i // n_threads] for i in range(len(pieces))]
+
+
+def few_trials(n_trials, at_most=8):
+    """Slices of a batch for `map_in_threads`: a few trials each, in an even number of slices where that goes.
+
+    Parameters
+    ----------
+    n_trials : int
+        Trials in the batch.
+    at_most : int, default=8
+        Trials in a slice, a multiple of eight.
+
+    Returns
+    -------
+    list of slice
+        Of eight trials or a multiple, but for the last: vectorised arithmetic rounds the last numbers of an
+        odd share differently, and what is computed of a trial should not depend on its place in the batch.
+
+    Examples
+    --------
+    >>> few_trials(32, 16)
+    [slice(0, 16, None), slice(16, 32, None)]
+    >>> few_trials(20)
+    [slice(0, 8, None), slice(8, 16, None), slice(16, 20, None)]
+    """
+    eights = -(-n_trials // 8)
+    n_slices = min(eights, 2 * -(-eights * 8 // (2 * at_most)))
+    bounds = [min(8 * (eights * i // n_slices), n_trials) for i in range(n_slices + 1)]
+    return [slice(*pair) for pair in pairwise(bounds)]
 
 
 @contextlib.contextmanager
