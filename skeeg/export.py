@@ -253,7 +253,8 @@ class _SSTDPN(nn.Module):
             context = (windows - windows.mean(-1, keepdim=True)).square().mean((-2, -1))
         else:
             context = (x.square() if self.attention.mode == "l2" else x.abs()).sum(-1)
-        return self.pool(self.fusion(x * self.attention(context).unsqueeze(-1)))
+        gates = self.attention.gates(context, *self.attention.weights())
+        return self.pool(self.fusion(x * gates.unsqueeze(-1)))
 
 
 class _FBLightConvNet(nn.Module):

@@ -73,8 +73,7 @@ def _in_threads(function, pieces, shared):
     results in tuples; the function must not depend on other tensors that gradients are taken by.
     """
     if (
-        len(pieces) == 1
-        or not torch.is_grad_enabled()
+        not torch.is_grad_enabled()
         or torch._C._are_functorch_transforms_active()
         or torch.compiler.is_compiling()
     ):
@@ -247,6 +246,10 @@ class _SpatialSpectralAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1, n_rows, 1))
         self.beta = nn.Parameter(torch.zeros(1, n_rows, 1))
 
+    def weights(self):
+        """Parameters as vectors, one entry a filtered channel."""
+        return [parameter[0, :, 0] for parameter in (self.alpha, self.gamma, self.beta)]
+
     def gates(self, context, alpha, gamma, beta):
         """Variance ("var"), energy ("l2") or sum of magnitudes ("l1"), (batch, rows) -> gates."""
         if self.mode == "l1":
@@ -347,11 +350,7 @@ class _Encoder(nn.Module):
         taps, (left, right) = conv.taps, conv.padding
         n = self._n(n_times)
         responses = fir_response(taps, n, left)
-        filters = [
-            conv.bias,
-            responses,
-            *(p[0, :, 0] for p in (attention.alpha, attention.gamma, attention.beta)),
-        ]
+        filters = [conv.bias, responses, *attention.weights()]
         if attention.mode == "l1":
             return filters
         _, covered, reach = self._covered(n_times)
@@ -359,14 +358,13 @@ class _Encoder(nn.Module):
         if reach < n_times:
             n = self._n(reach)
             seen = fir_response(taps, n, left)
-        energies = (_bin_weights(n, seen) * (seen.real.square() + seen.imag.square())).repeat_interleave(
-            2, -1
-        )
+        energies = _bin_weights(n, seen) * (seen.real.square() + seen.imag.square())
+        energies = energies.repeat_interleave(2, -1)
         sums = taps.flip(-1).cumsum(-1).flip(-1)
         # from samples at the ends of a trial to what the filters give beyond the windows
         start = _hankel(taps, right).flip(1).flatten(0, 1)
         end = _hankel(taps.flip(-1), reach - covered + left).flip(2).flatten(0, 1)
-        return [*filters, energies, start.T, end.T, sums]
+        return [*filters, energies.T, start.T, end.T, sums.T]
 
     def _gates(self, x, spectra, bias, responses, alpha, gamma, beta, *context_filters):
         """Gates from trials and their spectra: (batch, rows)."""
@@ -379,31 +377,36 @@ class _Encoder(nn.Module):
 
     def _context(self, x, spectra, bias, energies, start, end, sums):
         """Variance or energy of each filtered channel: (batch, F, C)."""
-        batch, n_chans, n_times = x.shape
+        n_times = x.shape[-1]
         left, right = self.temporal_conv.padding
         window, covered, reach = self._covered(n_times)
         if reach < n_times:
             spectra = spectrum(x[..., :reach], self._n(reach))
         # Energy of the circular convolution, by Parseval, less that of its samples outside the windows
-        energy = _interleaved(spectra).flatten(0, 1).square() @ energies.T  # (batch * C, F)
-        before = (x[..., :right].flatten(0, 1) @ start).unflatten(-1, (len(energies), -1))
-        after = (x[..., covered - left : reach].flatten(0, 1) @ end).unflatten(-1, (len(energies), -1))
+        n_filters = len(bias)
+        energy = _product(_interleaved(spectra).square(), energies)  # (batch, C, F)
+        before = _product(x[..., :right], start).unflatten(-1, (n_filters, -1))
+        after = _product(x[..., covered - left : reach], end).unflatten(-1, (n_filters, -1))
         apart = min(self._n(reach) - reach - left, right)  # less than ``right`` where they overlap
         outside = F.pad(after, (0, apart)) + F.pad(before, (after.shape[-1] + apart - right, 0))
-        energy = (energy - outside.square().sum(-1)).T  # (F, batch * C)
+        energy = energy - outside.square().sum(-1)
         # The sum over a window that tap k sees is that of tap k - 1, plus the sample that enters and minus
         # the one that leaves: the first of these sums counts for all taps, a step for those from tap k on.
         padded = F.pad(x[..., :reach], (left, covered + right - reach))
         seen = padded[..., :covered].unflatten(-1, (-1, window)).sum(-1, keepdim=True)
         if left + right:
             seen = torch.cat([seen, padded.unfold(-1, left + right, window).diff(dim=-2)], -1)
-        sums = (seen.flatten(0, 2) @ sums.T).T.unflatten(-1, (batch * n_chans, -1))  # (F, batch * C, windows)
+        sums = _product(seen.flatten(1, 2), sums).unflatten(1, seen.shape[1:3])  # (batch, C, windows, F)
         if self.spt_attn.mode == "var":  # mean over windows of E[z^2] - E[z]^2, which no bias changes
-            context = (energy - sums.square().sum(-1) / window) / covered
+            context = (energy - sums.square().sum(2) / window) / covered
         else:  # sum over times of (z + bias)^2
-            bias = bias.unsqueeze(-1)
-            context = energy + 2 * bias * sums.sum(-1) + n_times * bias.square()
-        return context.clamp(min=0).unflatten(-1, (batch, n_chans)).transpose(0, 1)
+            context = energy + 2 * bias * sums.sum(2) + n_times * bias.square()
+        return context.clamp(min=0).mT
+
+
+def _product(x, matrix):
+    """(batch, m, k) by (k, n), a product a trial: its place in a batch does not change its rounding."""
+    return torch.bmm(x, matrix.expand(len(x), -1, -1))
 
 
 def _hankel(taps, size):
