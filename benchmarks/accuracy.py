@@ -18,6 +18,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from skeeg import (
     AttentionBaseNetClassifier,
@@ -73,6 +75,25 @@ def without_slow_waves(seed, **params):
     return networks(seed, BandPass(4.0, 38.0), EuclideanAlignment(), **params)
 
 
+class AverageWeights(Callback):
+    """Give the network, after training, the exponential moving average of its weights over batches."""
+
+    def __init__(self, decay):
+        self.decay = decay
+
+    def on_train_begin(self, net, **_):
+        self.average_ = AveragedModel(
+            net.module_, multi_avg_fn=get_ema_multi_avg_fn(self.decay), use_buffers=True
+        )
+
+    def on_batch_end(self, net, training, **_):
+        if training:
+            self.average_.update_parameters(net.module_)
+
+    def on_train_end(self, net, **_):
+        net.module_.load_state_dict(self.average_.module.state_dict())
+
+
 def choices(seed, ch_names):
     """One choice at a time away from the defaults, where eye movements say little."""
     every_network = {
@@ -87,6 +108,13 @@ def choices(seed, ch_names):
     attention_base_net = {
         "constant rate": {"lr_schedule": "constant"},
         "cosine": {"lr_schedule": "cosine"},
+        "weights averaged": {"callbacks": [AverageWeights(0.99)]},
+        "constant rate, weights averaged": {
+            "lr_schedule": "constant",
+            "callbacks": [AverageWeights(0.99)],
+        },
+        "Adam": {"optimizer": "adam"},
+        "NAdam": {"optimizer": "nadam"},
         "no weight decay": {"weight_decay": 0.0},
         "weight decay 0.1": {"weight_decay": 0.1},
         "batches of 16": {"batch_size": 16},
@@ -132,6 +160,7 @@ def parts(n_subjects):
         found = {
             "networks, broadband, cross-subject": (real, "cross-subject", networks),
             "networks, 4-38 Hz, cross-subject": (real, "cross-subject", without_slow_waves),
+            "networks, broadband, 21 channels, cross-subject": (motor, "cross-subject", networks),
             "networks, 4-38 Hz, 3 channels, cross-subject": (central, "cross-subject", without_slow_waves),
             "baselines, 8-30 Hz, cross-subject": (real, "cross-subject", baselines),
             "baselines, 21 channels, cross-subject": (motor, "cross-subject", baselines),

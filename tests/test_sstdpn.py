@@ -444,3 +444,32 @@ def test_results_do_not_depend_on_the_number_of_threads(spt_attn_mode, batch):
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "temporal_conv.weight",
+        "temporal_conv.bias",
+        "spt_attn.alpha",
+        "spt_attn.gamma",
+        "spt_attn.beta",
+        "chan_conv.0.weight",
+        "chan_conv.0.bias",
+        "chan_conv.1.weight",
+        "chan_conv.1.bias",
+        "chan_conv.1.running_mean",
+        "chan_conv.1.running_var",
+    ],
+)
+def test_evaluation_follows_weights(name):
+    """What is kept of the weights between evaluations must not outlive them."""
+    network = make().eval()
+    x = trials(network)
+    with torch.no_grad():
+        before = network(x)
+        assert torch.equal(network(x), before)
+        network.encoder.state_dict()[name].mul_(1.5).add_(0.1)
+        after = network(x)
+    assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, network(x).detach())  # with gradients nothing is kept

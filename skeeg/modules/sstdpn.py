@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
+from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import MultiScaleVariancePool
 from skeeg.modules.spectral import _track, fft_length, fir_response, in_place, spectrum
@@ -285,6 +286,7 @@ class _Encoder(nn.Module):
             nn.Conv1d(n_rows, n_fused, 1), nn.BatchNorm1d(n_fused), in_place(activation)
         )
         self.mvp = MultiScaleVariancePool(pool_kernels)
+        self._folded = Folded()
 
     def forward(self, x):
         fusion, norm, activation = self.chan_conv
@@ -292,13 +294,15 @@ class _Encoder(nn.Module):
         run = _in_threads if type(activation) in (nn.ELU, nn.Identity) else _one_by_one
         with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
             x = x.to(fusion.weight.dtype)
-            weight, bias = fusion.weight.squeeze(-1).T.contiguous(), fusion.bias
-            pieces, filters = [(piece,) for piece in _split(x)], self._filters(x.shape[-1])
-            if not norm.training:  # the statistics are fixed: normalisation is part of the mixing
-                scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-                weight, bias = weight * scale, (bias - norm.running_mean) * scale + norm.bias
-                return torch.cat([f for (f,) in run(self._encode, pieces, (weight, bias, *filters))])
-            pieces = _in_threads(self._fuse_and_centre, pieces, (weight, bias, *filters))
+            pieces, n_times = [(piece,) for piece in _split(x)], x.shape[-1]
+            if not norm.training:
+                layers = fusion, norm, self.temporal_conv, self.spt_attn
+                weights = [parameter for layer in layers for parameter in layer.parameters()]
+                statistics = norm.running_mean, norm.running_var
+                settings = {"n_times": n_times, "eps": norm.eps}
+                shared = self._folded(lambda: self._shared(n_times), *weights, *statistics, **settings)
+                return torch.cat([f for (f,) in run(self._encode, pieces, shared)])
+            pieces = _in_threads(self._fuse_and_centre, pieces, self._shared(n_times))
             means, energies = (torch.cat(parts) for parts in list(zip(*pieces, strict=True))[1:])
             mean = means.mean(0)
             variance = ((means - mean).square() + energies / x.shape[-1]).mean(0)
@@ -307,6 +311,15 @@ class _Encoder(nn.Module):
             shifts = (norm.bias + (means - mean) * gain).split([len(mean) for _, mean, _ in pieces])
             pieces = [(centred, shift) for (centred, *_), shift in zip(pieces, shifts, strict=True)]
             return torch.cat([f for (f,) in run(self._normalise_and_pool, pieces, (gain,))])
+
+    def _shared(self, n_times):
+        """What all trials share: weight and bias of the fusion, and filters."""
+        fusion, norm, _ = self.chan_conv
+        weight, bias = fusion.weight.squeeze(-1).T.contiguous(), fusion.bias
+        if not norm.training:  # the statistics are fixed: normalisation is part of the mixing
+            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+            weight, bias = weight * scale, (bias - norm.running_mean) * scale + norm.bias
+        return weight, bias, *self._filters(n_times)
 
     def _encode(self, x, weight, bias, *filters):
         """Trials, with normalisation in weight and bias -> features."""
