@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from skeeg.modules.average_pooling import AveragePool
+from skeeg.modules.batch_norm import batch_norm
 from skeeg.modules.constraints import renorm_rows
 from skeeg.modules.dropout import Dropout
 from skeeg.modules.spectral import (
-    batch_norm,
     fft_length,
     filter_and_mix,
     filter_norm_mix_norm,

@@ -7,11 +7,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from skeeg.modules.activation import in_place
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
+from skeeg.modules.batch_norm import batch_norm, track
 from skeeg.modules.filter_bank import FilterBankDesign, extend, extend_adjoint, make_bands
 from skeeg.modules.linear import linear
-from skeeg.modules.spectral import _track, batch_norm, in_place
 from skeeg.modules.threads import few_trials, map_in_threads
 from skeeg.modules.windows import fit_lengths
 
@@ -36,11 +37,9 @@ class _LightweightConv1d(nn.Module):
 
 
 def _few_trials(x):
-    """Slices of a few trials, that stay in a core's cache between operations; elsewhere all at once."""
+    """Slices of a few trials; of all for PyTorch's transforms, which know no results written in parts."""
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if x.device.type != "cpu" or transformed:
-        return [slice(None)]
-    return few_trials(len(x))
+    return [slice(None)] if transformed else few_trials(x)
 
 
 def _mixing_matrices(weight, response, in_parts):
@@ -549,7 +548,7 @@ class FBLightConvNet(EEGModule):
         variance, mean, energy, *_ = apply(
             _NormEluVariance, y, norm.weight, norm.bias, norm.eps, activation.alpha, self._window
         )
-        _track(norm, mean + bias, energy, y.shape[0] * self.n_times)
+        track(norm, mean + bias, energy, y.shape[0] * self.n_times)
         return variance
 
     def _mix(self, x, weight):

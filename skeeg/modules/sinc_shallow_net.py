@@ -8,13 +8,14 @@ import warnings
 import torch
 from torch import nn
 
+from skeeg.modules.activation import in_place
 from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.base import EEGModule
 from skeeg.modules.constraints import renorm_rows
 from skeeg.modules.dropout import Dropout
 from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
-from skeeg.modules.spectral import filter_norm_mix_norm, in_place
+from skeeg.modules.spectral import filter_norm_mix_norm
 from skeeg.modules.windows import fit_lengths
 
 

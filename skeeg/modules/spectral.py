@@ -12,13 +12,24 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 from torch.autograd.function import once_differentiable
 
+from skeeg.modules.activation import has_hooks, is_plain_elu
 from skeeg.modules.autograd import apply
 from skeeg.modules.average_pooling import AveragePool, pooled, spread
+from skeeg.modules.batch_norm import (
+    gain_and_shift,
+    gradient_sums,
+    moments,
+    norm_backward,
+    normalise,
+    scale_and_bias,
+    together,
+    track,
+    uses_batch_statistics,
+)
 from skeeg.modules.folding import Folded
-from skeeg.modules.threads import few_trials, map_in_threads
+from skeeg.modules.threads import few_trials, joined, map_in_threads
 
 
 def fft_length(n: int) -> int:
@@ -116,7 +127,7 @@ class _FilterAndMix(torch.autograd.Function):
     def forward(x, taps, mix, left, right):
         n, n_out, response = _transform(x, taps, mix, left, right)
         y, x_spectra = _filter_forward(lambda y: y, x, mix, n, n_out, response)
-        return _joined(y), response, *x_spectra
+        return joined(y), response, *x_spectra
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -149,7 +160,7 @@ def _filter_forward(function, x, mix, n, n_out, response):
         x_spectrum = spectrum(x[trials], n)  # (trials, n_chans, n_freqs)
         return function(torch.fft.irfft(_mix(mix, x_spectrum) * response, n)[..., :n_out]), x_spectrum
 
-    return zip(*map_in_threads(piece, _pieces(x)), strict=True)
+    return zip(*map_in_threads(piece, few_trials(x)), strict=True)
 
 
 def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
@@ -189,24 +200,7 @@ def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
     if need_taps:
         impulse = torch.fft.irfft(sum(grad_response).unflatten(0, (n_filters, -1)).sum(1), n)
         grad_taps = impulse.roll(n_taps - 1 - ctx.left, dims=-1)[:, :n_taps].flip(-1)
-    return _joined(grad_x) if need_x else None, grad_taps, sum(grad_mix) if need_mix else None
-
-
-SHARED_NUMBERS = 2**15  # fewer are left to one thread by PyTorch (at::internal::GRAIN_SIZE)
-
-
-def _pieces(trials):
-    """Slices of a few trials, whose numbers stay in the cache; on other devices than the CPU, of all."""
-    return few_trials(len(trials)) if trials.device.type == "cpu" else [slice(None)]
-
-
-def _pieces_worth_it(trials):
-    """`_pieces`; all trials at once where PyTorch does not share an operation on them among threads."""
-    return [slice(None)] if trials.numel() < SHARED_NUMBERS else _pieces(trials)
-
-
-def _joined(pieces):
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    return joined(grad_x) if need_x else None, grad_taps, sum(grad_mix) if need_mix else None
 
 
 def _interleaved(spectra):
@@ -299,7 +293,7 @@ def window_moments(x, n_taps, left, right):
         level = level.to(exact)
         return power, sums, before.T @ before, after.T @ after, level.sum(), level.square().sum()
 
-    parts = zip(*map_in_threads(piece, _pieces(x)), strict=True)
+    parts = zip(*map_in_threads(piece, few_trials(x)), strict=True)
     power, sums, before, after, level, energy = (sum(part).to(exact) for part in parts)
     lags = torch.fft.irfft(power, n)[:n_taps]
     index = torch.arange(n_taps, device=x.device)
@@ -322,84 +316,6 @@ def _over_windows(products, n_taps):
     return products.unfold(0, n_taps, 1).unfold(1, n_taps, 1).diagonal(dim1=0, dim2=1).sum(-1)
 
 
-def _moments(y):
-    """Number, mean and sum of squares about the mean of each row of signals (trials, rows, times)."""
-    count = y.shape[0] * y.shape[2]
-    mean = y.sum(2).sum(0) / count
-    return count, mean, torch.linalg.vector_norm(y - mean[:, None], dim=2).square().sum(0)
-
-
-def _together(moments):
-    """Mean and biased variance from the `_moments` of pieces."""
-    if len(moments) == 1:
-        ((count, mean, energy),) = moments
-        return mean, energy / count
-    total = sum(count for count, _, _ in moments)
-    mean = sum(mean * (count / total) for count, mean, _ in moments)
-    squares = [energy + count * (part - mean).square() for count, part, energy in moments]
-    return mean, sum(squares) / total
-
-
-def _gain_and_shift(scale, bias, eps, mean, variance):
-    """Batch normalisation as y -> gain * y + shift, for (trials, rows, times)."""
-    gain = scale * (variance + eps).rsqrt()
-    return gain[:, None], (bias - mean * gain)[:, None]
-
-
-def _sums(y, grad, mean):
-    """Sums of a piece of a gradient, and of its product with the centred rows."""
-    return grad.sum(2).sum(0), (grad * (y - mean[:, None])).sum(2).sum(0)
-
-
-def _norm_backward(sums, count, scale, mean, variance, eps):
-    """Gradients of batch normalisation from the `_sums` of pieces: of y as a function, of scale and bias.
-
-    gain * (grad - its mean - its projection on the normalised rows)
-    """
-    total, along = (sum(part) for part in zip(*sums, strict=True))
-    precision = 1 / (variance + eps)
-    gain, slope = scale * precision.sqrt(), precision * along / count
-    factor, constant = -(gain * slope)[:, None], (gain * (mean * slope - total / count))[:, None]
-    gain = gain[:, None]
-
-    def gradient(piece):
-        y, grad = piece
-        return torch.addcmul(torch.addcmul(constant, y, factor), grad, gain)
-
-    return gradient, along * precision.sqrt(), total
-
-
-class _BatchNorm(torch.autograd.Function):
-    """Normalise the rows of (batch, rows, times) by their own statistics, scale and shift them."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(y, scale, bias, eps):
-        pieces = [y[trials] for trials in _pieces_worth_it(y)]
-        mean, variance = _together(map_in_threads(_moments, pieces))
-        gain, shift = _gain_and_shift(scale, bias, eps, mean, variance)
-        normalised = map_in_threads(lambda part: torch.addcmul(shift, part, gain), pieces)
-        return _joined(normalised), mean, variance
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        y, scale, _, ctx.eps = inputs
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(y, scale, *output[1:])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, *_):
-        y, scale, mean, variance = ctx.saved_tensors
-        pieces = [(y[trials], grad[trials]) for trials in _pieces_worth_it(y)]
-        sums = map_in_threads(lambda piece: _sums(*piece, mean), pieces)
-        count = y.shape[0] * y.shape[2]
-        gradient, grad_scale, grad_bias = _norm_backward(sums, count, scale, mean, variance, ctx.eps)
-        return _joined(map_in_threads(gradient, pieces)), grad_scale, grad_bias, None
-
-
 class _FilterMixNormEluPool(torch.autograd.Function):
     """`filter_and_mix`, batch normalisation by the batch's own statistics, ELU and average pooling.
 
@@ -413,15 +329,15 @@ class _FilterMixNormEluPool(torch.autograd.Function):
     @staticmethod
     def forward(x, taps, mix, left, right, scale, bias, eps, band, length, stride):
         n, n_out, response = _transform(x, taps, mix, left, right)
-        parts, x_spectra = _filter_forward(lambda y: (y, _moments(y)), x, mix, n, n_out, response)
-        y, moments = zip(*parts, strict=True)
-        mean, variance = _together(moments)
-        gain, shift = _gain_and_shift(scale, bias, eps, mean, variance)
+        parts, x_spectra = _filter_forward(lambda y: (y, moments(y)), x, mix, n, n_out, response)
+        y, parts = zip(*parts, strict=True)
+        mean, variance = together(parts)
+        gain, shift = gain_and_shift(scale, bias, eps, mean, variance)
         parts = map_in_threads(
             lambda part: _elu_pool(torch.addcmul(shift, part, gain), band, length, stride), y
         )
         z, slopes = zip(*parts, strict=True)
-        return _joined(z), mean, variance, response, *x_spectra, *y, *slopes
+        return joined(z), mean, variance, response, *x_spectra, *y, *slopes
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -442,13 +358,13 @@ class _FilterMixNormEluPool(torch.autograd.Function):
         def piece(given):
             y, slope, grad = given
             grad = spread(grad, n_out, band, ctx.length, ctx.stride) * slope
-            return (y, grad), _sums(y, grad, mean)
+            return (y, grad), gradient_sums(y, grad, mean)
 
         with torch.autocast(grad.device.type, enabled=False):
             grads = grad.split([len(part) for part in y])
             parts = map_in_threads(piece, list(zip(y, slopes, grads, strict=True)))
             pieces, sums = zip(*parts, strict=True)
-            gradient, *grads = _norm_backward(sums, len(grad) * n_out, scale, mean, variance, ctx.eps)
+            gradient, *grads = norm_backward(sums, len(grad) * n_out, scale, mean, variance, ctx.eps)
             return (
                 *_filter_backward(gradient, pieces, ctx, mix, response, x_spectra),
                 None,
@@ -468,49 +384,6 @@ def _elu_pool(z, band, length, stride):
     """
     slope = z.clamp(max=0).exp_()
     return pooled(z.relu().add_(slope), band, length, stride) - 1, slope
-
-
-def _uses_batch_statistics(norm):
-    return norm.training or norm.running_mean is None
-
-
-def _track(norm, mean, variance, count):
-    """Update running statistics as `torch.nn.BatchNorm2d` does in training."""
-    if not (norm.training and norm.track_running_stats):
-        return
-    with torch.no_grad():
-        norm.num_batches_tracked.add_(1)
-        rate = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-        norm.running_mean.lerp_(mean.to(norm.running_mean), rate)
-        norm.running_var.lerp_((variance * (count / max(count - 1, 1))).to(norm.running_var), rate)
-
-
-def _scale_and_bias(norm, like):
-    """Weight and bias of a normalisation, also of one without (``affine=False``)."""
-    if norm.affine:
-        return norm.weight, norm.bias
-    return like.new_ones(norm.num_features), like.new_zeros(norm.num_features)
-
-
-def batch_norm(y, norm):
-    """What a `torch.nn.BatchNorm1d` computes, and does to its running statistics, in half of the time.
-
-    Parameters
-    ----------
-    y : torch.Tensor, shape (batch, n_rows, n_times)
-        Signals.
-    norm : torch.nn.BatchNorm1d or torch.nn.BatchNorm2d
-        Its parameters, buffers, mode and settings.
-
-    Returns
-    -------
-    torch.Tensor, shape (batch, n_rows, n_times)
-    """
-    if not _uses_batch_statistics(norm):
-        return F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
-    normalised, mean, variance = apply(_BatchNorm, y, *_scale_and_bias(norm, y), norm.eps)
-    _track(norm, mean, variance, y.shape[0] * y.shape[2])
-    return normalised
 
 
 def filter_norm_mix_norm(
@@ -551,15 +424,15 @@ def filter_norm_mix_norm(
     too where it uses running statistics.
     """
     with torch.autocast(x.device.type, enabled=False):  # FFTs know no half precision
-        in_batch = [_uses_batch_statistics(norm) for norm in (temporal_norm, spatial_norm)]
+        in_batch = [uses_batch_statistics(norm) for norm in (temporal_norm, spatial_norm)]
         evaluates = not any(in_batch) and not torch.is_grad_enabled()
-        together = (in_batch[1] or evaluates) and _is_plain_elu(activation) and _is_plain_pool(pool)
-        pooling = (pool.band.to(taps.dtype), pool.length, pool.stride) if together else None
+        fused = (in_batch[1] or evaluates) and is_plain_elu(activation) and _is_plain_pool(pool)
+        pooling = (pool.band.to(taps.dtype), pool.length, pool.stride) if fused else None
         function = _filter_norm_mix_norm
-        if together and evaluates:
+        if fused and evaluates:
             function = partial(_evaluate, folded=folded or Folded())
         z = function(x.to(taps.dtype), taps, temporal_norm, mix, spatial_norm, left, right, pooling)
-    if together:
+    if fused:
         return z
     z = z if activation is None else activation(z)
     return z if pool is None else pool(z)
@@ -568,36 +441,36 @@ def filter_norm_mix_norm(
 def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling):
     """Normalised rows; with ``pooling`` and the batch's statistics, ELU and average pooling of them."""
     count = len(x) * (x.shape[2] + left + right - taps.shape[-1] + 1)
-    if _uses_batch_statistics(temporal_norm):
+    if uses_batch_statistics(temporal_norm):
         window_mean, covariance = window_moments(x, taps.shape[-1], left, right)
         exact = taps.to(covariance.dtype)
         mean = (exact @ window_mean).to(taps.dtype)
         variance = ((exact @ covariance) * exact).sum(-1).clamp(min=0).to(taps.dtype)
-        _track(temporal_norm, mean, variance, count * x.shape[1])
+        track(temporal_norm, mean, variance, count * x.shape[1])
     else:
         mean, variance = temporal_norm.running_mean, temporal_norm.running_var
     mix, shift = _after_temporal_norm(mix, taps, temporal_norm, mean, variance)
 
-    if not _uses_batch_statistics(spatial_norm):
+    if not uses_batch_statistics(spatial_norm):
         mix, bias = _after_spatial_norm(mix, shift, spatial_norm)
         return filter_and_mix(x, taps, mix, left, right) + bias
-    scale, bias = _scale_and_bias(spatial_norm, mix)
+    scale, bias = scale_and_bias(spatial_norm, mix)
     bias = bias + 0 * shift  # The shift moves the mean, and nothing else: it cancels from the rows.
     if pooling is None:
         y = filter_and_mix(x, taps, mix, left, right)
-        z, mean, variance = apply(_BatchNorm, y, scale, bias, spatial_norm.eps)
+        z, mean, variance = normalise(y, scale, bias, spatial_norm.eps)
     else:
         z, mean, variance, *_ = apply(
             _FilterMixNormEluPool, x, taps, mix, left, right, scale, bias, spatial_norm.eps, *pooling
         )
-    _track(spatial_norm, mean + shift, variance, count)
+    track(spatial_norm, mean + shift, variance, count)
     return z
 
 
 def _after_temporal_norm(mix, taps, norm, mean, variance):
     """Mixing matrix with the gain of the first normalisation, and how much its offset shifts a mixed row."""
     depth = len(mix) // len(taps)
-    scale, bias = _scale_and_bias(norm, taps)
+    scale, bias = scale_and_bias(norm, taps)
     gain = scale * (variance + norm.eps).rsqrt()
     offset = bias - mean * gain
     return mix * gain.repeat_interleave(depth)[:, None], offset.repeat_interleave(depth) * mix.sum(1)
@@ -605,7 +478,7 @@ def _after_temporal_norm(mix, taps, norm, mean, variance):
 
 def _after_spatial_norm(mix, shift, norm):
     """Mixing matrix and bias that the second normalisation makes of them, by its running statistics."""
-    scale, bias = _scale_and_bias(norm, mix)
+    scale, bias = scale_and_bias(norm, mix)
     gain = scale * (norm.running_var + norm.eps).rsqrt()
     return mix * gain[:, None], (bias + (shift - norm.running_mean) * gain)[:, None]
 
@@ -624,40 +497,8 @@ def _evaluate(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling, f
     settings = {"shape": (x.shape[-1], left, right, mix.shape), "eps": [norm.eps for norm in norms]}
     rows, bias, *transform = folded(fold, taps, mix, *tensors, **settings)
     z, _ = _filter_forward(lambda y: _elu_pool(y + bias, *pooling)[0], x, rows, *transform)
-    return _joined(z)
-
-
-def _is_plain_elu(activation):
-    return type(activation) is nn.ELU and activation.alpha == 1 and not _has_hooks(activation)
+    return joined(z)
 
 
 def _is_plain_pool(pool):
-    return type(pool) is AveragePool and not _has_hooks(pool)
-
-
-def _has_hooks(module):
-    """Whether somebody wants to see the module being called."""
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-    )
-
-
-def in_place(activation):
-    """Make an activation from its class, one that overwrites its input where the class can do that.
-
-    Parameters
-    ----------
-    activation : type of torch.nn.Module or None
-        None is no activation.
-
-    Returns
-    -------
-    torch.nn.Module
-    """
-    module = torch.nn.Identity() if activation is None else activation()
-    if hasattr(module, "inplace"):
-        module.inplace = True
-    return module
+    return type(pool) is AveragePool and not has_hooks(pool)

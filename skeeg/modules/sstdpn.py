@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from skeeg.modules.activation import in_place
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
+from skeeg.modules.batch_norm import track
 from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import MultiScaleVariancePool
-from skeeg.modules.spectral import _track, fft_length, fir_response, in_place, spectrum
+from skeeg.modules.spectral import fft_length, fir_response, spectrum
 from skeeg.modules.threads import few_trials, map_in_threads
 from skeeg.modules.windows import fit_lengths
 
@@ -88,13 +90,6 @@ def _in_threads(function, pieces, shared):
 
 def _one_by_one(function, pieces, shared):
     return [function(*piece, *shared) for piece in pieces]
-
-
-def _split(x):
-    """Pieces of a batch; off the CPU, the whole batch."""
-    if x.device.type != "cpu":
-        return [x]
-    return [x[trials] for trials in few_trials(len(x), TRIALS_A_PIECE)]
 
 
 class _FilterAndMixTrials(torch.autograd.Function):
@@ -294,7 +289,7 @@ class _Encoder(nn.Module):
         run = _in_threads if type(activation) in (nn.ELU, nn.Identity) else _one_by_one
         with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
             x = x.to(fusion.weight.dtype)
-            pieces, n_times = [(piece,) for piece in _split(x)], x.shape[-1]
+            pieces, n_times = [(x[trials],) for trials in few_trials(x, TRIALS_A_PIECE)], x.shape[-1]
             if not norm.training:
                 layers = fusion, norm, self.temporal_conv, self.spt_attn
                 weights = [parameter for layer in layers for parameter in layer.parameters()]
@@ -306,7 +301,7 @@ class _Encoder(nn.Module):
             means, energies = (torch.cat(parts) for parts in list(zip(*pieces, strict=True))[1:])
             mean = means.mean(0)
             variance = ((means - mean).square() + energies / x.shape[-1]).mean(0)
-            _track(norm, mean, variance, len(x) * x.shape[-1])
+            track(norm, mean, variance, len(x) * x.shape[-1])
             gain = norm.weight * (variance + norm.eps).rsqrt()
             shifts = (norm.bias + (means - mean) * gain).split([len(mean) for _, mean, _ in pieces])
             pieces = [(centred, shift) for (centred, *_), shift in zip(pieces, shifts, strict=True)]
