@@ -128,8 +128,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         Called with a :class:`skeeg.iterators.TrialDataset`, ``batch_size`` and, for training,
         ``shuffle=True``; ``torch.utils.data.DataLoader`` fits.
     compile : bool, default=False
-        Run the network through ``torch.compile``. On two CPU cores it took half a minute to compile and made
-        an epoch of 288 x 22 x 1000 no faster, 12 % for AttentionBaseNet.
+        Run the network through ``torch.compile``. It does not pay on a CPU: on two cores it took 7 to 52 s to
+        compile and made an epoch of 288 x 22 x 1000 slower, by a fifth to three quarters.
     verbose : int, default=1
         0 is quiet; 1 shows a progress bar on a terminal for fits longer than a few seconds, outside
         searches; 2 shows it always.
@@ -1008,7 +1008,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     @staticmethod
     def _subset(trials, index):
         chosen = torch.from_numpy(index)
-        return TrialDataset(trials.X[chosen], trials.codes[chosen], trials.weights[chosen], trials.y[index])
+        X, codes, weights = (t.index_select(0, chosen) for t in (trials.X, trials.codes, trials.weights))
+        return TrialDataset(X, codes, weights, trials.y[index])
 
     def _outputs_and_loss(self, batch):
         X, (codes, weights) = batch

@@ -99,6 +99,9 @@ class TrialIterator:
         if order is not None:
             order = order.to(self._tensors[0].device)
         for start, stop in self._bounds():
-            chosen = slice(start, stop) if order is None else order[start:stop]
-            X, codes, weights = (self._to_device(t[chosen]) for t in self._tensors)
+            if order is None:
+                batch = (t[start:stop] for t in self._tensors)
+            else:  # copies trials whole, several times as fast as indexing
+                batch = (t.index_select(0, order[start:stop]) for t in self._tensors)
+            X, codes, weights = map(self._to_device, batch)
             yield X, (codes, weights)

@@ -303,11 +303,16 @@ def window_moments(x, n_taps, left, right):
     if n_after:
         second = second - _over_windows(F.pad(after, (n_after - len(after), n_taps - 1) * 2), n_taps)
 
-    rows = torch.stack([torch.ones_like(sums[0]), *sums])
-    ones, plain, weighted = F.pad(rows, (left, right)).unfold(-1, n_taps, 1)
-    cross = ones.T @ weighted
-    mean = (plain.sum(0) + level * ones.sum(0)) / count
-    second = second + cross + cross.T + energy * (ones.T @ ones)
+    # Tap i sees a one, and not padding, in the windows from first[i] to last[i].
+    n_windows = n_times + left + right - n_taps + 1
+    first = (left - index).clamp(0, n_windows)
+    last = (left + n_times - index).clamp(0, n_windows)
+    ones = (torch.minimum(last, last[:, None]) - torch.maximum(first, first[:, None])).clamp(min=0)
+    plain, weighted = F.pad(sums, (left + 1, right)).cumsum(-1)  # of the samples before each
+    plain = plain[n_windows + index] - plain[index]
+    cross = weighted[last[:, None] + index] - weighted[first[:, None] + index]
+    mean = (plain + level * (last - first)) / count
+    second = second + cross + cross.T + energy * ones
     return mean, second / count - mean.outer(mean)
 
 
