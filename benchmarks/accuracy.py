@@ -219,7 +219,7 @@ def draw(summary, path):
         ax.set(yticks=np.arange(len(part)), yticklabels=part.index, title=name, ylim=(-0.6, len(part) - 0.4))
         ax.axvline(50, color="0.6", linestyle=":", linewidth=1)
         ax.title.set_size(10)
-    axes[-1, 0].set_xlabel("accuracy (%), mean ± standard error over subjects; dotted: chance")
+    axes[-1, 0].set_xlabel("accuracy (%) ± standard error\nover subjects; dotted: chance")
     figure.savefig(path, dpi=130)
 
 
