@@ -1082,7 +1082,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         try:
             with self._threads(), torch.inference_mode():
                 batches = data.split(len(data) if self.batch_size == -1 else self.batch_size)
-                outputs = [run(_filled(batch).to(self.device_))[: len(batch)].cpu() for batch in batches]
+                fill = _filled if isinstance(self.module_, EEGModule) else _as_it_is
+                outputs = [run(fill(batch).to(self.device_))[: len(batch)].cpu() for batch in batches]
         finally:
             if was_training:
                 self.module_.train()
@@ -1348,6 +1349,10 @@ def _filled(batch, multiple=8):
     if len(batch) == 1 or missing == 0:
         return batch
     return torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])])
+
+
+def _as_it_is(batch):
+    return batch  # networks of others may look at the batch, as batch statistics do
 
 
 def _order_keys(data):

@@ -238,3 +238,25 @@ def test_cloudpickle_carries_classes_of_a_session():
     clf = Mine(**QUICK).fit(X, Y)
     twin = cloudpickle.loads(cloudpickle.dumps(clf))
     np.testing.assert_array_equal(twin.predict_proba(X), clf.predict_proba(X))
+
+
+def test_a_network_that_looks_at_the_batch_predicts_from_the_trials_given():
+    """Batches of our own networks are filled up; batch statistics of another's would see that."""
+
+    class BatchNet(torch.nn.Module):
+        def __init__(self, n_chans, n_outputs):
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(n_chans, track_running_stats=False)
+            self.head = torch.nn.Linear(n_chans, n_outputs)
+
+        def forward(self, x):
+            return self.head(self.norm(x).square().mean(-1).add(1e-3).log())
+
+    class BatchClassifier(EEGClassifier):
+        module = BatchNet
+
+    X, y = np.random.default_rng(0).standard_normal((41, 4, 100)), np.arange(41) % 3
+    clf = BatchClassifier(max_epochs=1, batch_size=-1, verbose=0).fit(X, y)
+    with torch.no_grad():
+        expected = clf.module_.eval()(torch.tensor(X, dtype=torch.float32))
+    np.testing.assert_array_equal(clf.decision_function(X), expected)

@@ -93,10 +93,11 @@ def _filter_rows(x, taps):
     n_taps, n_times = taps.shape[1], x.shape[2]
     left = n_taps // 2
     n_out = n_times + 2 * left - n_taps + 1
-    # band[row, t, s] = taps[row, t - s + left]: sample t of the input in sample s of the output
-    before = n_out - 1 - left
-    band = F.pad(taps, (before, n_times + n_out - 1 - before - n_taps)).unfold(1, n_out, 1).flip(-1)
-    return torch.bmm(x.transpose(0, 1), band).transpose(0, 1)
+    # band[row, t, s] = taps[row, t - s + left]: sample t of the input in sample s of the output, of which
+    # there are some more, a multiple of eight: products with other matrices round trials by their place
+    n_columns = -(-n_out // 8) * 8
+    band = F.pad(taps, (n_columns - 1 - left, n_times + left - n_taps)).unfold(1, n_columns, 1).flip(-1)
+    return torch.bmm(x.transpose(0, 1), band)[..., :n_out].transpose(0, 1)
 
 
 def _n_pooled(n_times, filter_length, pool_length, pool_stride):

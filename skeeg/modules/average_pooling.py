@@ -81,11 +81,18 @@ class AveragePool(nn.Module):
     def __init__(self, length, stride):
         super().__init__()
         self.length, self.stride = length, stride
-        n_windows = GROUP + (length - 1) // stride  # those of a group, and those before that overlap it
-        sample = torch.arange(n_windows * stride + length).unsqueeze(1)
-        start = torch.arange(n_windows) * stride
-        band = (sample >= start) & (sample < start + length)
-        self.register_buffer("band", band.to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("band", self._band().to(torch.get_default_dtype()), persistent=False)
+
+    def _band(self):
+        n_windows = GROUP + (self.length - 1) // self.stride  # of a group, and those before that overlap it
+        sample = torch.arange(n_windows * self.stride + self.length).unsqueeze(1)
+        start = torch.arange(n_windows) * self.stride
+        return (sample >= start) & (sample < start + self.length)
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self.band.copy_(self._band())  # `to_empty` leaves it without values, and no state dict brings them
+        return self
 
     def forward(self, x):
         """Pool (batch, rows, n_times) -> (batch, rows, (n_times - length) // stride + 1)."""

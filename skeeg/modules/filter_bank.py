@@ -213,6 +213,8 @@ class FilterBankDesign:
                 response = torch.tensor(response, device=x.device)
                 if key[1] == 32:
                     response = response.to(torch.complex64 if response.is_complex() else torch.float32)
+            if type(response) is not torch.Tensor:  # a tracer's, without values
+                return left, right, n_fft, response
             self._responses[key] = left, right, n_fft, response
         return self._responses[key]
 

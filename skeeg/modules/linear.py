@@ -26,7 +26,10 @@ class _Linear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         need_x, need_weight = ctx.needs_input_grad
         with threads_for_pieces():
-            return grad @ weight if need_x else None, grad.mT @ x if need_weight else None
+            return (
+                grad @ weight.to(grad.dtype) if need_x else None,
+                grad.mT @ x.to(grad.dtype) if need_weight else None,
+            )
 
 
 def linear(x, weight, bias=None):

@@ -141,7 +141,8 @@ class SincFilters(nn.Module):
 
     def forward(self) -> torch.Tensor:
         """Taps of the filters, shape (n_filters, filter_length)."""
-        return self._folded(self._taps, self.low_freqs, self.bandwidths, self.n_pi, self.window, self.ones)
+        kept = self._folded(self._taps, self.low_freqs, self.bandwidths, self.n_pi, self.window, self.ones)
+        return kept.clone()  # theirs who asked, to change
 
     def _taps(self):
         low, high = self._cut_offs()

@@ -459,6 +459,10 @@ def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right
     if not uses_batch_statistics(spatial_norm):
         mix, bias = _after_spatial_norm(mix, shift, spatial_norm)
         return filter_and_mix(x, taps, mix, left, right) + bias
+    if left == right == 0:  # without padding, a level that all trials share moves the mean alone too
+        level = x.detach().mean((0, 2))
+        shift = shift + (mix @ level) * taps.sum(1).repeat_interleave(len(mix) // len(taps))
+        x = x - level[:, None]  # or single precision would be spent on it
     scale, bias = scale_and_bias(spatial_norm, mix)
     bias = bias + 0 * shift  # The shift moves the mean, and nothing else: it cancels from the rows.
     if pooling is None:

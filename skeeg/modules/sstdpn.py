@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import in_place
+from skeeg.modules.activation import has_hooks, in_place
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
 from skeeg.modules.batch_norm import track
@@ -17,7 +17,7 @@ from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import MultiScaleVariancePool
 from skeeg.modules.spectral import fft_length, fir_response, spectrum
-from skeeg.modules.threads import few_trials, map_in_threads
+from skeeg.modules.threads import few_trials, joined, map_in_threads
 from skeeg.modules.windows import fit_lengths
 
 ATTENTION_MODES = ("var", "l2", "l1")
@@ -34,7 +34,8 @@ class _Pieces(torch.autograd.Function):
         size = len(tensors) // n_pieces
 
         def record(piece):
-            with torch.enable_grad():
+            # Hooks on saved tensors would be called in this thread, and for its own pieces alone.
+            with torch.autograd.graph.saved_tensors_hooks(_same, _same), torch.enable_grad():
                 inputs = [t.detach().requires_grad_(t.requires_grad) for t in (*piece, *shared)]
                 return inputs, function(*inputs)
 
@@ -47,16 +48,19 @@ class _Pieces(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *grads):
-        n_out, n_saved = len(grads) // ctx.n_pieces, len(ctx.saved_tensors) // ctx.n_pieces
         saved = ctx.saved_tensors
+        n_out, n_saved = len(grads) // ctx.n_pieces, len(saved) // ctx.n_pieces
 
         def differentiate(i):
             tensors = saved[i * n_saved : (i + 1) * n_saved]
             inputs, outputs = tensors[:-n_out], tensors[-n_out:]
             wanted = [t for t in inputs if t.requires_grad]
-            by = torch.autograd.grad(
-                outputs, wanted, grads[i * n_out : (i + 1) * n_out], retain_graph=True, allow_unused=True
-            )
+            pairs = zip(outputs, grads[i * n_out : (i + 1) * n_out], strict=True)
+            pairs = [(output, grad) for output, grad in pairs if output.requires_grad]
+            if not pairs:
+                return [None] * len(inputs)
+            outputs, given = zip(*pairs, strict=True)
+            by = torch.autograd.grad(outputs, wanted, given, retain_graph=True, allow_unused=True)
             by = iter(by)
             return [next(by) if t.requires_grad else None for t in inputs]
 
@@ -88,8 +92,8 @@ def _in_threads(function, pieces, shared):
     return [outputs[i : i + size] for i in range(0, len(outputs), size)]
 
 
-def _one_by_one(function, pieces, shared):
-    return [function(*piece, *shared) for piece in pieces]
+def _same(saved):
+    return saved
 
 
 class _FilterAndMixTrials(torch.autograd.Function):
@@ -285,8 +289,11 @@ class _Encoder(nn.Module):
 
     def forward(self, x):
         fusion, norm, activation = self.chan_conv
-        # Threads know neither the parameters nor the random numbers that another activation may have.
-        run = _in_threads if type(activation) in (nn.ELU, nn.Identity) else _one_by_one
+        # Threads know neither the parameters nor the random numbers that another activation may have, and
+        # hooks are to see whole batches.
+        plain = type(activation) in (nn.ELU, nn.Identity) and not (
+            has_hooks(activation) or has_hooks(self.mvp)
+        )
         with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
             x = x.to(fusion.weight.dtype)
             pieces, n_times = [(x[trials],) for trials in few_trials(x, TRIALS_A_PIECE)], x.shape[-1]
@@ -296,16 +303,22 @@ class _Encoder(nn.Module):
                 statistics = norm.running_mean, norm.running_var
                 settings = {"n_times": n_times, "eps": norm.eps}
                 shared = self._folded(lambda: self._shared(n_times), *weights, *statistics, **settings)
-                return torch.cat([f for (f,) in run(self._encode, pieces, shared)])
+                if plain:
+                    return joined([f for (f,) in _in_threads(self._encode, pieces, shared)])
+                fused = joined([y for (y,) in _in_threads(self._fuse, pieces, shared)])
+                return self.mvp(activation(fused))
             pieces = _in_threads(self._fuse_and_centre, pieces, self._shared(n_times))
             means, energies = (torch.cat(parts) for parts in list(zip(*pieces, strict=True))[1:])
             mean = means.mean(0)
             variance = ((means - mean).square() + energies / x.shape[-1]).mean(0)
             track(norm, mean, variance, len(x) * x.shape[-1])
             gain = norm.weight * (variance + norm.eps).rsqrt()
-            shifts = (norm.bias + (means - mean) * gain).split([len(mean) for _, mean, _ in pieces])
+            shift = norm.bias + (means - mean) * gain
+            if not plain:
+                return self._normalise_and_pool(joined([y for y, *_ in pieces]), shift, gain)[0]
+            shifts = shift.split([len(mean) for _, mean, _ in pieces])
             pieces = [(centred, shift) for (centred, *_), shift in zip(pieces, shifts, strict=True)]
-            return torch.cat([f for (f,) in run(self._normalise_and_pool, pieces, (gain,))])
+            return joined([f for (f,) in _in_threads(self._normalise_and_pool, pieces, (gain,))])
 
     def _shared(self, n_times):
         """What all trials share: weight and bias of the fusion, and filters."""
@@ -319,11 +332,12 @@ class _Encoder(nn.Module):
     def _encode(self, x, weight, bias, *filters):
         """Trials, with normalisation in weight and bias -> features."""
         _, _, activation = self.chan_conv
-        return (self.mvp(activation(self._fuse(x, weight, bias, *filters))),)
+        (fused,) = self._fuse(x, weight, bias, *filters)
+        return (self.mvp(activation(fused)),)
 
     def _fuse_and_centre(self, x, weight, bias, *filters):
         """Trials -> fused channels less their means, their means, their energies."""
-        return apply(_Centre, self._fuse(x, weight, bias, *filters))
+        return apply(_Centre, *self._fuse(x, weight, bias, *filters))
 
     def _normalise_and_pool(self, centred, shift, gain):
         """Fused channels -> features; shifts (batch, n_fused) and gains (n_fused,)."""
@@ -334,7 +348,7 @@ class _Encoder(nn.Module):
         """(batch, n_chans, n_times) -> (batch, n_fused, n_times)."""
         spectra = spectrum(x, self._n(x.shape[-1]))
         mixing = weight * self._gates(x, spectra, filter_bias, responses, *context_filters).unsqueeze(-1)
-        return apply(_FilterAndMixTrials, spectra, responses, filter_bias, mixing, bias, x.shape[-1])
+        return (apply(_FilterAndMixTrials, spectra, responses, filter_bias, mixing, bias, x.shape[-1]),)
 
     def gates(self, x):
         """Gates of trials, (batch, n_chans, n_times) -> (batch, n_filters, n_chans)."""
@@ -668,7 +682,7 @@ class SSTDPN(EEGModule):
     def forward_head(self, features):
         """Products with the projected separation prototypes: (batch, n_features) -> (batch, n_outputs)."""
         prototypes = self.proto_sep.renorm(2, 0, self.proto_sep_maxnorm)
-        if self.training:
+        if self.training and not torch._C._are_functorch_transforms_active():
             # .data: a projection that changes nothing, in a second forward pass before the backward pass,
             # must not invalidate what the first one saved.
             self.proto_sep.data.copy_(prototypes.detach())

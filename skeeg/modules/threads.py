@@ -35,7 +35,9 @@ def map_in_threads(function, pieces):
     Notes
     -----
     Pieces follow each other in this thread where PyTorch has a single one, as within joblib's workers and
-    within these threads, and under ``torch.func`` and ``torch.compile``, which see one thread only.
+    within these threads, and for whatever follows operations (``torch.func``, ``torch.compile``, tracing,
+    dispatch modes), which sees one thread only. Python threads that start while pieces are computed keep
+    PyTorch's number of threads of that moment, one.
 
     Examples
     --------
@@ -43,9 +45,15 @@ def map_in_threads(function, pieces):
     >>> map_in_threads(torch.sum, torch.ones(4, 3).split(2))
     [tensor(6.), tensor(6.)]
     """
-    one_thread_only = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+    ):
+        return [function(piece) for piece in pieces]
     n_threads = _for_pieces.n_threads or torch.get_num_threads()
-    if one_thread_only or n_threads == 1:
+    if n_threads == 1:
         return [function(piece) for piece in pieces]
     inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
@@ -53,7 +61,10 @@ def map_in_threads(function, pieces):
         with torch.inference_mode(inference), torch.set_grad_enabled(grad):
             return [function(piece) for piece in pieces[first::n_threads]]
 
-    others = [_pool(n_threads).submit(share, i) for i in range(1, min(n_threads, len(pieces)))]
+    try:
+        others = [_pool(n_threads).submit(share, i) for i in range(1, min(n_threads, len(pieces)))]
+    except RuntimeError:  # Python is about to end, and starts no more work in threads
+        return [function(piece) for piece in pieces]
     with threads_for_pieces():
         before, _for_pieces.n_threads = _for_pieces.n_threads, 1  # pieces of pieces stay in their thread
         try:
@@ -96,7 +107,7 @@ def few_trials(trials, at_most=8):
         return [slice(None)]
     n_trials = len(trials)
     eights = -(-n_trials // 8)
-    n_slices = min(eights, 2 * -(-eights * 8 // (2 * at_most)))
+    n_slices = max(1, min(eights, 2 * -(-eights * 8 // (2 * at_most))))
     bounds = [min(8 * (eights * i // n_slices), n_trials) for i in range(n_slices + 1)]
     return [slice(*pair) for pair in pairwise(bounds)]
 
@@ -123,7 +134,8 @@ def threads_for_pieces():
     try:
         yield
     finally:
-        torch.set_num_threads(n_threads)
+        if torch.get_num_threads() == 1:  # else somebody asked for another number meanwhile
+            torch.set_num_threads(n_threads)
         _for_pieces.n_threads = before
 
 

@@ -1,0 +1,209 @@
+"""Networks under the tools of PyTorch: hooks, checkpoints, tracing, compiling, ensembles, meta devices."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
+
+from skeeg.modules import SSTDPN, AttentionBaseNet, FBLightConvNet, SincShallowNet
+
+N_CHANS, N_OUTPUTS, N_TIMES = 4, 3, 200
+pytestmark = pytest.mark.filterwarnings("ignore:n_times=.* is shorter", "ignore::torch.jit.TracerWarning")
+
+NETWORKS = [SSTDPN, AttentionBaseNet, SincShallowNet, FBLightConvNet]
+
+
+@pytest.fixture(params=NETWORKS, ids=lambda cls: cls.__name__)
+def network(request):
+    return make(request.param)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def make(cls, seed=0, **arguments):
+    torch.manual_seed(seed)
+    net = cls(N_CHANS, N_OUTPUTS, N_TIMES, sfreq=128.0, **arguments)
+    for module in net.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return net
+
+
+def trials(n=17, seed=1):
+    return 10 * torch.randn(n, N_CHANS, N_TIMES, generator=torch.Generator().manual_seed(seed))
+
+
+def gradients(net):
+    return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+
+
+def test_checkpointing_changes_no_gradient(network):
+    network.train()
+    twin = copy.deepcopy(network)
+    network(trials()).square().sum().backward()
+    checkpoint(twin, trials(), use_reentrant=False).square().sum().backward()
+    assert gradients(network).keys() == gradients(twin).keys()
+    for name, expected in gradients(network).items():
+        assert torch.equal(gradients(twin)[name], expected), name
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize(
+    ("cls", "layer"),
+    [
+        (SSTDPN, "encoder.chan_conv.2"),
+        (SSTDPN, "encoder.mvp"),
+        (SincShallowNet, "temporal_aggregation.1"),
+        (SincShallowNet, "temporal_aggregation.2"),
+        (AttentionBaseNet, "input_block.activation"),
+        (AttentionBaseNet, "input_block.pool"),
+        (FBLightConvNet, "spatial_conv.2"),
+    ],
+)
+def test_hooks_see_whole_batches_and_may_change_them(cls, layer, training, grad):
+    net = make(cls).train(training)
+    seen, factor = [], nn.Parameter(torch.tensor(2.0))
+
+    def double(module, given, output):
+        seen.append(len(output))
+        return output * factor
+
+    net.get_submodule(layer).register_forward_hook(double)
+    with torch.set_grad_enabled(grad):
+        logits = net(trials())
+    assert seen == [17]
+    if grad:
+        logits.square().sum().backward()
+        assert factor.grad.abs() > 0
+
+
+@pytest.mark.parametrize("cls", [SSTDPN, FBLightConvNet])
+def test_a_subclass_of_elu_is_called(cls):
+    class Softplus(nn.ELU):
+        def forward(self, x):
+            return nn.functional.softplus(x)
+
+    ours, theirs = make(cls, activation=Softplus), make(cls, activation=nn.Softplus)
+    torch.testing.assert_close(ours(trials()), theirs(trials()))  # training, with new statistics
+    torch.testing.assert_close(ours.eval()(trials()), theirs.eval()(trials()))
+
+
+def test_half_precision_around_an_encoder_in_evaluation(network):
+    network.eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(trials())
+    logits.float().square().sum().backward()
+    half = gradients(network)
+    network.zero_grad()
+    network(trials()).square().sum().backward()
+    for name, expected in gradients(network).items():
+        assert (half[name] - expected).norm() <= 0.1 * expected.norm() + 1e-4, name
+
+
+def test_a_network_from_the_meta_device(network):
+    with torch.device("meta"):
+        other = type(network).from_config(network.get_config())
+    other.to_empty(device="cpu").load_state_dict(network.state_dict())
+    assert torch.equal(other.eval()(trials()), network.eval()(trials()))
+
+
+def test_ensembles_in_training(network):
+    members = [make(type(network), seed=seed).train() for seed in range(3)]
+    base = copy.deepcopy(members[0]).train()
+    x, (parameters, buffers) = trials(), stack_module_state(members)
+    logits = vmap(lambda *state: functional_call(base, state, (x,)), randomness="different")(
+        parameters, buffers
+    )
+    for got, member in zip(logits, members, strict=True):
+        torch.testing.assert_close(got, member(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cls", [SSTDPN, AttentionBaseNet, SincShallowNet])
+def test_compiles_as_one_graph(cls):
+    torch._dynamo.reset()
+    net = make(cls).eval()
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(trials()), net(trials()), rtol=1e-4, atol=1e-5)
+
+
+def test_export_leaves_the_filter_bank_as_it_was():
+    net = make(FBLightConvNet).eval()
+    program = torch.export.export(net, (trials(2),))
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(trials(2)), net(trials(2)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_trace_of_many_trials_computes_them():
+    net = make(FBLightConvNet).eval()
+    with torch.no_grad():
+        traced = torch.jit.trace(net, trials(), check_trace=False)
+        torch.testing.assert_close(traced(trials(seed=2)), net(trials(seed=2)))
+
+
+def test_modes_that_follow_operations_see_those_of_all_trials(network):
+    """Modes belong to a thread: pieces in other threads would pass unseen."""
+
+    def flops(n):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network.eval()(trials(n))
+        return counter.get_total_flops()
+
+    assert flops(64) - flops(48) == flops(48) - flops(32) == flops(32) - flops(16) > 0
+
+
+def test_only_a_parameter_that_a_mode_does_not_use_is_trained():
+    net = make(SSTDPN, spt_attn_mode="l2")
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name in ("encoder.spt_attn.alpha", "proto_sep"))
+    net(trials()).sum().backward()
+    assert net.encoder.spt_attn.alpha.grad is None
+    assert net.proto_sep.grad.abs().sum() > 0
+
+
+def test_taps_are_theirs_who_ask():
+    net = make(SincShallowNet).eval()
+    with torch.inference_mode():
+        before = net(trials())
+    with torch.no_grad():
+        taps = net.sinc_filter_layer()
+        taps /= taps.abs().max()
+        assert torch.equal(net(trials()), before)
+    weight = torch.ones_like(taps, requires_grad=True)
+    (weight * taps).sum().backward()
+    assert torch.equal(weight.grad, taps)
+
+
+@pytest.mark.parametrize("n_times", [128, 150, 175, 200])
+@pytest.mark.parametrize("cls", NETWORKS)
+def test_logits_do_not_depend_on_the_place_in_a_batch(cls, n_times):
+    torch.manual_seed(0)
+    net = cls(N_CHANS, N_OUTPUTS, n_times, sfreq=128.0, **({"win_len": 50} if cls is FBLightConvNet else {}))
+    x = 10 * torch.randn(40, N_CHANS, n_times)
+    order = torch.randperm(40)
+    with torch.no_grad():
+        assert torch.equal(net.eval()(x)[order], net(x[order]))
+
+
+@pytest.mark.parametrize("offset", [0.0, 3000.0])
+def test_gradients_under_a_common_offset(offset):
+    """Without padding, millivolts that all electrodes share must not cost the gradients their digits."""
+    net = make(SincShallowNet, padding="valid")
+    exact = copy.deepcopy(net).double()
+    x = trials() + offset
+    net(x).square().sum().backward()
+    exact(x.double()).square().sum().backward()
+    for name, expected in gradients(exact).items():
+        error = (gradients(net)[name] - expected).norm()
+        assert error <= 1e-3 * expected.norm() + 1e-4, (name, error, expected.norm())
