@@ -65,6 +65,8 @@ ax.set_yticks(rows, np.array(modes)[order])
 ax.set(xlabel="Accuracy on people held out (%)", ylabel="attention_mode")
 
 if len(sys.argv) > 1:
-    figure.savefig(Path(sys.argv[1]) / "attention_modes.png", dpi=150)
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "attention_modes.png", dpi=150)
 else:
     plt.show()

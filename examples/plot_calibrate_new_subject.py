@@ -80,6 +80,8 @@ ax.set_title(f"{source}: five new people, network trained on fifteen others")
 figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
 if len(sys.argv) > 1:
-    figure.savefig(Path(sys.argv[1]) / "calibrate_new_subject.png", dpi=150)
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "calibrate_new_subject.png", dpi=150)
 else:
     plt.show()

@@ -43,6 +43,8 @@ display = PairedScoresDisplay.from_comparison(comparison)
 display.ax_.set_title(f"{source}, people not trained on", pad=28)
 
 if len(sys.argv) > 1:
-    display.figure_.savefig(Path(sys.argv[1]) / "compare_with_riemann.png", dpi=150)
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    display.figure_.savefig(folder / "compare_with_riemann.png", dpi=150)
 else:
     plt.show()

@@ -53,6 +53,8 @@ ConfusionMatrixDisplay.from_estimator(
 right.set_title("Person left out")
 
 if len(sys.argv) > 1:
-    figure.savefig(Path(sys.argv[1]) / "quickstart.png", dpi=150)
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "quickstart.png", dpi=150)
 else:
     plt.show()

@@ -52,6 +52,8 @@ ax.set_title(source, pad=20)
 ax.legend(frameon=False, loc="lower right")
 
 if len(sys.argv) > 1:
-    figure.savefig(Path(sys.argv[1]) / "sinc_bands.png", dpi=150)
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "sinc_bands.png", dpi=150)
 else:
     plt.show()

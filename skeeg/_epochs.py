@@ -60,6 +60,10 @@ class EEGArray(np.ndarray):
                     f"{len(values)} {name} do not fit data of shape {array.shape}: "
                     "expected (n_trials, n_chans, n_times)"
                 )
+        if sfreq is not None and not sfreq > 0:
+            raise ValueError(f"sfreq={sfreq} must be a positive number of Hz")
+        if ch_names is not None and len(set(ch_names)) < len(ch_names):
+            raise ValueError(f"ch_names={list(ch_names)} names a channel twice")
         array.sfreq = None if sfreq is None else float(sfreq)
         array.ch_names = None if ch_names is None else tuple(str(name) for name in ch_names)
         array.labels = None if labels is None else np.asarray(labels)

@@ -38,6 +38,23 @@ class Augmentation(BaseEstimator):
         """
         raise NotImplementedError("an augmentation defines augment")
 
+    def for_data(self, ch_names, classes):
+        """Get the augmentation as the data want it; an estimator asks once a fit.
+
+        Parameters
+        ----------
+        ch_names : tuple of str or None
+            Names of the channels, None where they are not known.
+        classes : ndarray, shape (n_classes,)
+            Labels, in the order of their codes.
+
+        Returns
+        -------
+        Augmentation
+            This one, where nothing depends on names.
+        """
+        return self
+
 
 class _RandomAugmentation(Augmentation):
     """An augmentation of some trials of the batch; subclasses write ``_transform`` of all of them."""
@@ -190,17 +207,18 @@ class MirrorLeftRight(_RandomAugmentation):
     ----------
     ch_names : sequence of str
         Names of the channels of X in the 10-20 system: odd numbers lie left, the next even ones mirror them.
-    swapped_classes : (int, int) or None, default=(0, 1)
-        Positions in ``classes_`` of the classes that change places: (0, 1) for "left_hand", "right_hand",
-        (1, 2) where "feet" come first. None leaves the labels, for classes without a side.
+    swapped_classes : (str, str), (int, int) or None, default=(0, 1)
+        The classes that change places, such as ("left_hand", "right_hand"), or their positions in
+        ``classes_``. None leaves the labels, for classes without a side.
     probability : float, default=0.5
         Share of the trials mirrored.
 
     Raises
     ------
     ValueError
-        When a parameter is out of its range, ``ch_names`` has another length than X has channels, or
-        a lateral channel has no counterpart.
+        When a parameter is out of its range, ``ch_names`` are not those of X, a lateral channel has no
+        counterpart, or ``swapped_classes`` are not classes, or not each other's mirror image where class
+        names say left and right.
 
     Notes
     -----
@@ -228,6 +246,36 @@ class MirrorLeftRight(_RandomAugmentation):
         self.swapped_classes = swapped_classes
         self.probability = probability
 
+    def for_data(self, ch_names, classes):
+        """Check names against those of the data; see :meth:`Augmentation.for_data`."""
+        self._validate_params()
+        mine, classes = [str(name) for name in self.ch_names], list(classes)
+        if ch_names is not None and mine != list(ch_names):
+            raise ValueError(
+                f"MirrorLeftRight has ch_names={mine}, but the channels of X are {list(ch_names)}; "
+                "give the names of X, in its order"
+            )
+        if self.swapped_classes is None:
+            return self
+        swapped = tuple(self.swapped_classes)
+        if len(swapped) == 2 and all(isinstance(label, str) and label in classes for label in swapped):
+            swapped = tuple(classes.index(label) for label in swapped)
+        if len(set(swapped)) != 2 or any(
+            not isinstance(position, Integral) or not 0 <= position < len(classes) for position in swapped
+        ):
+            raise ValueError(
+                f"swapped_classes={self.swapped_classes} must be two of the classes {classes}, or the "
+                "positions of two"
+            )
+        first, second = (str(classes[position]) for position in swapped)
+        has_sides = any(re.search("left|right", str(label), re.IGNORECASE) for label in classes)
+        if has_sides and _other_side(first) != second:
+            raise ValueError(
+                f"swapped_classes={self.swapped_classes} are {first!r} and {second!r}, which are not each "
+                f"other's mirror image; name two of the classes {classes}"
+            )
+        return MirrorLeftRight(self.ch_names, swapped, self.probability)
+
     def _transform(self, X, y, generator):
         names = list(self.ch_names)
         if len(names) != X.shape[1]:
@@ -238,8 +286,26 @@ class MirrorLeftRight(_RandomAugmentation):
         codes = y
         if self.swapped_classes is not None:
             first, second = self.swapped_classes
+            if isinstance(first, str):
+                raise ValueError(
+                    f"swapped_classes={self.swapped_classes} are names, and codes have none; give their "
+                    "positions, or let an estimator augment"
+                )
             codes = torch.where(y == first, second, torch.where(y == second, first, y))
         return X[:, [names.index(name) for name in counterparts]], codes
+
+
+def _other_side(label):
+    """The name of a class with left for right, and right for left."""
+    sides = {
+        "left": "right",
+        "right": "left",
+        "Left": "Right",
+        "Right": "Left",
+        "LEFT": "RIGHT",
+        "RIGHT": "LEFT",
+    }
+    return re.sub("|".join(sides), lambda side: sides[side.group()], label)
 
 
 class FourierSurrogate(_RandomAugmentation):

@@ -65,6 +65,8 @@ _BEST_SO_FAR = ("train_loss_best", "valid_loss_best")  # what skorch's Checkpoin
 _PLAIN_CALLERS = ("sklearn.base", "sklearn.pipeline", "sklearn.utils")  # who call fit once, for the user
 _SEEDING = threading.RLock()  # torch has one generator for all threads: fits in threads take turns
 _OTHER_SCALE = 1e3  # between the trials of fit and of predict, more than electrodes and people differ by
+_FAR_FROM_ZERO = 10  # means of channels, in standard deviations: networks learn little so far from zero
+_LOOKS_LIKE_TOO_MUCH = 1e5  # median channel standard deviation: 0.1 volts, if it were µV
 _LOOKS_LIKE_VOLTS = 1e-3  # median channel standard deviation of EEG: 5-50 in µV, 1e-5 in volts
 _MOST_COPIES = 10  # whole-number weights become copies as long as the trials grow at most this many times
 
@@ -411,7 +413,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         validate_parameter_constraints(
             self._parameter_constraints, BaseEstimator.get_params(self, deep=False), type(self).__name__
         )
-        for name, without in (("patience", None), ("refit_epochs", 0)):
+        for name, without in (("patience", None), ("refit_epochs", 0), ("monitor", "loss")):
             if self.train_split is None and getattr(self, name) != without:
                 raise ValueError(
                     f"{name}={getattr(self, name)} needs validation trials, but train_split=None holds out "
@@ -630,7 +632,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         return y
 
     def _warn_of_units(self, data):
-        deviations = data[:: max(1, len(data) // 64)].std(axis=2)
+        some = data[:: max(1, len(data) // 64)]
+        deviations = some.std(axis=2)
         typical = self.scale_ = float(np.median(deviations))
         constant = np.flatnonzero(deviations.max(axis=0) == 0)
         if self.n_times_ > 1 and len(constant):
@@ -644,6 +647,23 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             warnings.warn(
                 f"the median standard deviation of a channel is {typical:.1e}: X looks like volts, the "
                 "networks expect µV or standardised data; multiply by 1e6 or put skeeg.Scaler() before",
+                UserWarning,
+                stacklevel=4,
+            )
+        if typical > _LOOKS_LIKE_TOO_MUCH:
+            warnings.warn(
+                f"the median standard deviation of a channel is {typical:.1e}, too much for EEG in µV; "
+                "Epochs are taken to hold volts and multiplied by 1e6: give volts in Epochs, µV in arrays, "
+                "or put skeeg.Scaler() before",
+                UserWarning,
+                stacklevel=4,
+            )
+        level = float(np.median(np.abs(some.mean(axis=2))))
+        if typical > 0 and level > _FAR_FROM_ZERO * typical:
+            warnings.warn(
+                f"channels have means of {level:.1e} beside a standard deviation of {typical:.1e}, and the "
+                "networks learn little under such an offset; high-pass the recording or put skeeg.Scaler() "
+                "before",
                 UserWarning,
                 stacklevel=4,
             )
@@ -842,11 +862,13 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             elif kind == "mps":
                 before = torch.mps.get_rng_state()
                 torch.mps.manual_seed(seed)
+            chosen = self.augmentation if isinstance(self.augmentation, list) else [self.augmentation]
+            self._augmentations = [a.for_data(self.ch_names_, self.classes_) for a in chosen if a is not None]
             self._generator = torch.Generator(self.device_).manual_seed(seed)
             try:
                 yield seed
             finally:
-                del self._generator
+                del self._generator, self._augmentations
                 if kind == "mps":
                     torch.mps.set_rng_state(before)
 
@@ -901,8 +923,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             if self.history and "train_loss" not in self.history[-1]:
                 self.history.pop()  # an epoch that did not end
             epoch = len(self.history) if valid is None else best.restore()
+            which = "of that moment" if valid is None else f"of epoch {epoch}"
             warnings.warn(
-                f"training stopped after {len(self.history)} epochs; the weights of epoch {epoch} are kept",
+                f"training stopped after {len(self.history)} epochs; the weights {which} are kept",
                 UserWarning,
                 stacklevel=2,
             )
@@ -1028,10 +1051,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         return logits, losses, weights
 
     def _augment(self, X, codes):
-        chosen = self.augmentation if isinstance(self.augmentation, list) else [self.augmentation]
-        for augmentation in chosen:
-            if augmentation is not None:
-                X, codes = augmentation.augment(X, codes, self._generator)
+        for augmentation in self._augmentations:
+            X, codes = augmentation.augment(X, codes, self._generator)
         return X, codes
 
     def infer(self, x, features=False):

@@ -186,8 +186,8 @@ def _compare(arguments, error):
             )
         except (
             ValueError,
-            FileNotFoundError,
-        ) as wrong:  # data that are missing or cannot answer the question
+            OSError,
+        ) as wrong:  # data that are missing or cannot answer the question, a folder that cannot be written
             error(str(wrong))
     for warning in caught:
         if issubclass(warning.category, (UserWarning, RuntimeWarning)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import warnings
 
 import numpy as np
@@ -102,12 +103,18 @@ def export_onnx(estimator, path):
     classifier = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     example = torch.zeros(2, classifier.n_chans_, classifier.n_times_)
     batch = torch.export.Dim("batch")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own deprecations
-        program = torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
-        model = torch.onnx.export(
-            program, input_names=[INPUT], output_names=list(OUTPUTS), dynamo=True, verbose=False
-        ).model_proto
+    exporter = logging.getLogger("torch.onnx._internal.exporter._registration")  # misses torchvision, loudly
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter's own deprecations
+            program = torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
+            model = torch.onnx.export(
+                program, input_names=[INPUT], output_names=list(OUTPUTS), dynamo=True, verbose=False
+            ).model_proto
+    finally:
+        exporter.setLevel(level)
     for name, value in (
         ("classes", classifier.classes_.tolist()),
         ("sfreq", classifier.sfreq_),

@@ -8,6 +8,7 @@ import torch
 from sklearn.base import clone
 from torch.testing import assert_close
 
+from skeeg import AttentionBaseNetClassifier, EEGArray
 from skeeg.augmentation import (
     ChannelDropout,
     FourierSurrogate,
@@ -172,3 +173,41 @@ def test_time_mask_fades_one_stretch_and_leaves_the_rest():
     assert (touched <= 60).all() and (touched >= 55).all()
     assert gain.diff(dim=1).abs().amax() < 0.15  # smooth
     assert len(gain.argmin(dim=1).unique()) > 10
+
+
+def made(augmentation, labels, **params):
+    X = EEGArray(np.random.default_rng(0).standard_normal((24, 5, 300)), 100, NAMES)
+    y = np.array(labels)[np.arange(24) % len(labels)]
+    return AttentionBaseNetClassifier(max_epochs=1, verbose=0, augmentation=augmentation, **params).fit(X, y)
+
+
+HANDS_AND_FEET = ["left_hand", "right_hand", "feet"]
+
+
+def test_mirroring_by_class_names_and_by_their_positions_is_the_same():
+    by_name = made(MirrorLeftRight(NAMES, ("right_hand", "left_hand")), HANDS_AND_FEET, random_state=0)
+    by_position = made(MirrorLeftRight(NAMES, (1, 2)), HANDS_AND_FEET, random_state=0)
+    for one, other in zip(by_name.module_.parameters(), by_position.module_.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("mirror", "message"),
+    [
+        (MirrorLeftRight(NAMES), "'feet' and 'left_hand', which are not each other's mirror image"),
+        (MirrorLeftRight(NAMES, ("left_hand", "feet")), "not each other's mirror image"),
+        (MirrorLeftRight(NAMES, (0, 5)), "must be two of the classes"),
+        (MirrorLeftRight(NAMES, ("left", "right")), "must be two of the classes"),
+        (MirrorLeftRight(NAMES, (1, 1)), "must be two of the classes"),
+        (MirrorLeftRight(sorted(NAMES), None), "but the channels of X are"),
+    ],
+)
+def test_mirroring_of_other_classes_or_channels_is_refused(mirror, message):
+    with pytest.raises(ValueError, match=message):
+        made(mirror, HANDS_AND_FEET)
+
+
+def test_names_of_classes_need_an_estimator():
+    mirror = MirrorLeftRight(NAMES, ("left_hand", "right_hand"))
+    with pytest.raises(ValueError, match="names, and codes have none"):
+        augmented(mirror, torch.zeros(2, 5, 10), torch.tensor([0, 1]))

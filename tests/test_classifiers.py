@@ -260,3 +260,20 @@ def test_a_network_that_looks_at_the_batch_predicts_from_the_trials_given():
     with torch.no_grad():
         expected = clf.module_.eval()(torch.tensor(X, dtype=torch.float32))
     np.testing.assert_array_equal(clf.decision_function(X), expected)
+
+
+@pytest.mark.parametrize(
+    ("offset", "gain", "message"),
+    [(1000.0, 1.0, "learn little under such an offset"), (0.0, 1e6, "too much for EEG in µV")],
+)
+def test_offsets_and_units_that_no_eeg_has_are_pointed_out(offset, gain, message):
+    X, y = np.random.default_rng(0).standard_normal((20, 3, 200)), np.arange(20) % 2
+    clf = FBLightConvNetClassifier(max_epochs=1, verbose=0, sfreq=128)
+    with pytest.warns(UserWarning, match=message):
+        clf.fit(gain * (10 * X + offset), y)
+
+
+def test_monitor_needs_validation_trials():
+    X, y = np.random.default_rng(0).standard_normal((20, 3, 200)), np.arange(20) % 2
+    with pytest.raises(ValueError, match="monitor=roc_auc needs validation trials"):
+        AttentionBaseNetClassifier(monitor="roc_auc").fit(X, y)

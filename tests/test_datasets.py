@@ -487,3 +487,31 @@ def test_files_that_are_none_are_refused(tmp_path):
         load_epochs(tmp_path / "broken.npz")
     with pytest.raises(ValueError, match="paths is empty"):
         load_epochs([])
+
+
+def test_the_same_trials_given_twice_are_refused(tmp_path):
+    for folder in ("p1", "p2"):
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "motor.npz", X=np.ones((2, 3, 50)), y=["rest", "feet"], sfreq=100)
+    one, other = tmp_path / "p1" / "motor.npz", tmp_path / "p2" / "motor.npz"
+    with pytest.raises(ValueError, match="given twice"):
+        load_epochs([one, other, tmp_path / "p2" / ".." / "p1" / "motor.npz"])
+    with pytest.raises(ValueError, match="names of the same subject, session and run"):
+        load_epochs([one, other])
+    np.savez(other, X=np.ones((2, 3, 50)), y=["rest", "feet"], sfreq=100, subject="ben")
+    assert load_epochs([one, other])[2]["subject"].tolist() == ["motor", "motor", "ben", "ben"]
+    with pytest.raises(ValueError, match=r"subjects=\[1, 1\] names some twice"):
+        fetch_eegbci([1, 1])
+
+
+def test_channels_that_files_do_not_share_are_named(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.ones((2, 3, 50)), y=[0, 1], sfreq=100, ch_names=["C3", "Cz", "C4"])
+    np.savez(tmp_path / "b.npz", X=np.ones((2, 2, 50)), y=[0, 1], sfreq=100, ch_names=["C3", "C4"])
+    with pytest.raises(ValueError, match=r"channels \['Cz'\] are good EEG channels of one of them alone"):
+        load_epochs([tmp_path / "a.npz", tmp_path / "b.npz"])
+
+
+@pytest.mark.parametrize("wrong", [{"sfreq": -1}, {"ch_names": ["C3", "C3", "C4"]}])
+def test_wrong_descriptions_of_an_array(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        EEGArray(np.zeros((2, 3, 50)), **wrong)

@@ -505,3 +505,28 @@ def test_epochs_are_compared_by_their_good_channels_in_microvolts():
     for shape, ch_names, deviation in seen:
         assert (shape, ch_names) == ((2, 50), ("C3", "C4"))
         assert 5 < deviation < 20
+
+
+def test_metadata_that_is_no_table_is_refused():
+    with pytest.raises(TypeError, match=r"metadata must be a DataFrame .* not list"):
+        compare({"dummy": DummyClassifier()}, np.zeros((4, 2, 10)), [0, 1, 0, 1], [1, 1, 2, 2])
+
+
+def test_a_damaged_fold_is_named(tmp_path):
+    metadata = pd.DataFrame({"subject": np.repeat([1, 2], 6)})
+    data = np.zeros((12, 2, 10)), np.arange(12) % 2, metadata
+    compare({"dummy": DummyClassifier()}, *data, cv="cross-subject", n_splits=2, out=tmp_path, progress=False)
+    damaged = sorted((tmp_path / "folds").iterdir())[0]
+    damaged.write_text("{")
+    with pytest.raises(ValueError, match=f"{damaged.name} is damaged .*; delete it"):
+        compare({"dummy": DummyClassifier()}, *data, cv="cross-subject", n_splits=2, out=tmp_path)
+
+
+def test_epochs_bring_their_labels():
+    info = mne.create_info(["C3", "C4"], 100.0, "eeg")
+    events = np.c_[np.arange(12), np.zeros(12, int), np.tile([1, 2], 6)]
+    data = np.random.default_rng(0).standard_normal((12, 2, 50)) * 1e-5
+    epochs = mne.EpochsArray(data, info, events, event_id={"left": 1, "right": 2}, verbose="error")
+    metadata = pd.DataFrame({"subject": np.repeat([1, 2], 6)})
+    result = compare({"dummy": DummyClassifier()}, epochs, None, metadata, cv="cross-subject", n_splits=2)
+    assert result.classes.tolist() == ["left", "right"]

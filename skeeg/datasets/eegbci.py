@@ -72,8 +72,8 @@ def fetch_eegbci(
     Raises
     ------
     ValueError
-        When a subject, run, class or channel does not exist, runs hold none of the classes, or the window
-        is empty.
+        When a subject, run, class or channel does not exist, a subject or run is named twice, runs hold none
+        of the classes, or the window is empty.
     FileNotFoundError
         When recordings are not there and cannot be downloaded.
 
@@ -119,6 +119,8 @@ def _whole_numbers(name, values, allowed):
         raise ValueError(f"{name} is empty; choose from {allowed[0]} to {allowed[-1]}")
     if unknown := [value for value in values if value not in allowed]:
         raise ValueError(f"{name}={unknown} do not exist in this data base; choose from {list(allowed)}")
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name}={values} names some twice; the same trials would train and test")
     return values
 
 

@@ -41,8 +41,9 @@ def load_epochs(paths):
     FileNotFoundError
         When a file does not exist.
     ValueError
-        When a file is of another kind, lacks X or y, holds pickled objects, or does not fit the first one
-        in channels, sampling rate, length or kind of labels.
+        When a file is of another kind, lacks X or y, holds pickled objects, does not fit the first one
+        in channels, sampling rate, length or kind of labels, is given twice, or has a name of the same
+        subject, session and run as another one.
 
     Examples
     --------
@@ -60,7 +61,10 @@ def load_epochs(paths):
     paths = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
     if not paths:
         raise ValueError("paths is empty: give at least one file")
-    parts, tables = [], []
+    resolved = [path.resolve() for path in paths]
+    if twice := sorted({str(path) for path in resolved if resolved.count(path) > 1}):
+        raise ValueError(f"{twice} are given twice; the same trials would train and test")
+    parts, tables, paths_of_names = [], [], {}
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not a file")
@@ -71,7 +75,14 @@ def load_epochs(paths):
             parts.append(_fitted_to(parts[0], trials) if parts else trials)
         except (ValueError, TypeError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path}: {error}") from error
-        tables.append(pd.DataFrame(_origin_of_name(path) | origin, index=range(len(trials.data))))
+        name = _origin_of_name(path)
+        other = paths_of_names.setdefault(tuple(name.values()), path)
+        if other is not path and "subject" not in origin:
+            raise ValueError(
+                f"{path} and {other} have names of the same subject, session and run, {name}; rename one "
+                "of them, or store the subject in the files"
+            )
+        tables.append(pd.DataFrame(name | origin, index=range(len(trials.data))))
     first = parts[0]._replace(labels=None)
     X = first.wrap(np.concatenate([part.data for part in parts]))
     y = np.concatenate([part.labels for part in parts])
@@ -114,9 +125,11 @@ def _read_npz(path):
 def _fitted_to(first, trials):
     """Channels in the order of the first file; an error where the two cannot be one data set."""
     if trials.data.shape[1:] != first.data.shape[1:] or trials.sfreq != first.sfreq:
+        lacking = sorted(set(first.ch_names or ()) ^ set(trials.ch_names or ()))
+        of_one = f"; channels {lacking} are good EEG channels of one of them alone" if lacking else ""
         raise ValueError(
             f"has trials of {trials.data.shape[1:]} (channels, samples) at {trials.sfreq} Hz, "
-            f"the first file of {first.data.shape[1:]} at {first.sfreq} Hz; "
+            f"the first file of {first.data.shape[1:]} at {first.sfreq} Hz{of_one}; "
             "pick, crop or resample them to agree"
         )
     if (trials.ch_names is None) != (first.ch_names is None):

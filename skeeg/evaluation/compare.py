@@ -84,7 +84,9 @@ def compare(
     Raises
     ------
     ValueError
-        The data do not fit together or cannot answer the question.
+        The data do not fit together or cannot answer the question, or a kept fold is damaged.
+    TypeError
+        ``metadata`` is no DataFrame.
 
     Examples
     --------
@@ -113,7 +115,7 @@ def compare(
         directory = Path(out) / "folds"
         directory.mkdir(parents=True, exist_ok=True)
         paths = _name_files(directory, tasks, pipelines, folds, X, y, groups)
-    done = {task: json.loads(path.read_text()) for task, path in paths.items() if path.exists()}
+    done = {task: _read_fold(path) for task, path in paths.items() if path.exists()}
     waiting = [task for task in tasks if task not in done]
 
     bar = _ProgressBar(len(tasks), len(folds), shown=progress)
@@ -152,15 +154,27 @@ def compare(
     return result
 
 
+def _read_fold(path):
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it, and the fold is computed again") from error
+
+
 def _check_data(X, y, metadata):
     """Arrays and a DataFrame of one length, or an error that says what does not fit."""
     if is_epochs(X):  # their EEG channels in µV, which know their names and rate
         trials = as_trials(X)
-        X = trials.wrap(trials.data)
+        X, y = trials.wrap(trials.data), trials.labels if y is None else y
     X, y = np.asanyarray(X), np.asarray(y)  # an EEGArray stays one
     if X.ndim < 2 or y.ndim != 1:
         raise ValueError(
             f"X must be (n_trials, n_chans, n_times) and y (n_trials,), not {X.shape}, {y.shape}."
+        )
+    if not hasattr(metadata, "columns"):
+        raise TypeError(
+            "metadata must be a DataFrame with a row a trial and a column 'subject', "
+            f"not {type(metadata).__name__}."
         )
     if not len(X) == len(y) == len(metadata):
         raise ValueError(

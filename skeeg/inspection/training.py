@@ -59,6 +59,8 @@ class TrainingDisplay:
             The estimator is not fitted.
         TypeError
             The estimator keeps no training history.
+        ValueError
+            No epoch of the training ended.
         """
         from sklearn.pipeline import Pipeline
         from sklearn.utils.validation import check_is_fitted
@@ -69,6 +71,8 @@ class TrainingDisplay:
             raise TypeError(
                 f"{type(network).__name__} keeps no history_; give a network or a Pipeline that ends in one."
             )
+        if len(network.history_) == 0:
+            raise ValueError(f"{type(network).__name__} was stopped before an epoch ended: nothing to draw.")
         return cls(network.history_).plot(ax=ax)
 
     def plot(self, ax=None):
