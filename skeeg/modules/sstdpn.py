@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from numbers import Integral
 
 import torch
@@ -34,8 +35,7 @@ class _Pieces(torch.autograd.Function):
         size = len(tensors) // n_pieces
 
         def record(piece):
-            # Hooks on saved tensors would be called in this thread, and for its own pieces alone.
-            with torch.autograd.graph.saved_tensors_hooks(_same, _same), torch.enable_grad():
+            with _no_hooks_on_saved_tensors(), torch.enable_grad():
                 inputs = [t.detach().requires_grad_(t.requires_grad) for t in (*piece, *shared)]
                 return inputs, function(*inputs)
 
@@ -90,6 +90,14 @@ def _in_threads(function, pieces, shared):
     )
     size = len(outputs) // len(pieces)
     return [outputs[i : i + size] for i in range(0, len(outputs), size)]
+
+
+def _no_hooks_on_saved_tensors():
+    """Keep hooks such as a checkpoint's from the graphs of pieces: of these they know one thread's alone."""
+    current = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # since PyTorch 2.8
+    if current is None or current(False) is None:
+        return contextlib.nullcontext()
+    return torch.autograd.graph.saved_tensors_hooks(_same, _same)  # slow: Python for each tensor
 
 
 def _same(saved):
