@@ -130,8 +130,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         Called with a :class:`skeeg.iterators.TrialDataset`, ``batch_size`` and, for training,
         ``shuffle=True``; ``torch.utils.data.DataLoader`` fits.
     compile : bool, default=False
-        Run the network through ``torch.compile``. It does not pay on a CPU: on two cores it took 7 to 52 s to
-        compile and made an epoch of 288 x 22 x 1000 slower, by a fifth to three quarters.
+        Run the network through ``torch.compile``. It seldom pays on a CPU: on two cores, after up to a minute
+        and a half of compiling, an epoch of 288 x 22 x 1000 of AttentionBaseNet took a quarter less time, and
+        that of the other networks a fifth to two thirds more.
     verbose : int, default=1
         0 is quiet; 1 shows a progress bar on a terminal for fits longer than a few seconds, outside
         searches; 2 shows it always.
