@@ -343,11 +343,15 @@ def test_steps_of_others_are_refused_by_name(path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("callbacks", [("mine", object())]), ("monitor", lambda net, X, y: 0.0)]
+    ("name", "params"),
+    [
+        ("callbacks", {"callbacks": [("mine", object())]}),
+        ("monitor", {"monitor": lambda net, X, y: 0.0, "train_split": 0.2}),
+    ],
 )
-def test_parameters_that_are_code_are_refused_by_name(name, value, path):
+def test_parameters_that_are_code_are_refused_by_name(name, params, path):
     X, y = data()
-    clf = make().fit(X, y).set_params(**{name: value})
+    clf = make().fit(X, y).set_params(**params)
     with pytest.raises(ValueError, match=rf"SSTDPNClassifier\.{name}.*skops"):
         clf.save(path)
     assert not path.exists()
