@@ -1008,10 +1008,14 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
     def get_iterator(self, dataset, training=False):
         """Make the iterator over a :class:`skeeg.iterators.TrialDataset`."""
-        dataset = TrialDataset(self._map_channels(dataset.X), dataset.codes, dataset.weights, dataset.y)
-        if hasattr(self.module_, "prepare") and self.augmentation is None:
-            # what no training step changes, such as a fixed filter bank, is done once
-            dataset = TrialDataset(self.module_.prepare(dataset.X), dataset.codes, dataset.weights, dataset.y)
+        X, statistics = self._map_channels(dataset.X), None
+        if isinstance(self.module_, EEGModule) and self.augmentation is None:
+            # What no training step changes is done once: a fixed filter bank, sums over trials.
+            if hasattr(self.module_, "prepare"):
+                X = self.module_.prepare(X)
+            if hasattr(self.module_, "statistics") and training and self.device_.type != "mps":
+                statistics = self.module_.statistics(X)  # in float64, which MPS lacks
+        dataset = TrialDataset(X, dataset.codes, dataset.weights, dataset.y, statistics)
         name = "iterator_train" if training else "iterator_valid"
         make, options = getattr(self, name), super().get_params_for(name)
         options.setdefault("batch_size", len(dataset) if self.batch_size == -1 else self.batch_size)
@@ -1036,11 +1040,11 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         return TrialDataset(X, codes, weights, trials.y[index])
 
     def _outputs_and_loss(self, batch):
-        X, (codes, weights) = batch
-        X, codes, weights = (part.to(self.device_) for part in (X, codes, weights))
+        X, (codes, weights, *statistics) = batch
+        X, codes, weights, *statistics = (part.to(self.device_) for part in (X, codes, weights, *statistics))
         if self.module_.training:
             X, codes = self._augment(X, codes)
-        outputs = self.infer(X, features=isinstance(self.criterion_, DualPrototypeLoss))
+        outputs = self.infer(X, *statistics, features=isinstance(self.criterion_, DualPrototypeLoss))
         logits = outputs["logits"] if isinstance(outputs, dict) else outputs
         if logits.shape != (len(X), len(self.classes_)):
             raise ValueError(
@@ -1056,9 +1060,10 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             X, codes = augmentation.augment(X, codes, self._generator)
         return X, codes
 
-    def infer(self, x, features=False):
+    def infer(self, x, statistics=None, features=False):
         """Run the network on a batch that is on its device; with ``features``, get a dict of outputs."""
-        return self._network(x, return_features=True) if features else self._network(x)
+        known = {} if statistics is None else {"statistics": statistics}
+        return self._network(x, return_features=True, **known) if features else self._network(x, **known)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Get one loss a trial."""

@@ -19,22 +19,32 @@ class TrialDataset(Dataset):
         Weight of each trial in the loss.
     y : array-like, shape (n_trials,), optional
         The user's labels, for callbacks that score; the codes when not given.
+    statistics : torch.Tensor, shape (n_trials, ...), optional
+        What the network's ``statistics`` found in each trial, for networks that have such a method.
 
     Notes
     -----
-    An item is ``(trial, (code, weight))``, so that any iterator which collates items, such as
-    ``torch.utils.data.DataLoader``, gives the batches that :class:`skeeg.base.EEGClassifier` trains on.
+    An item is ``(trial, (code, weight))``, with statistics ``(trial, (code, weight, statistics))``, so that
+    any iterator which collates items, such as ``torch.utils.data.DataLoader``, gives the batches that
+    :class:`skeeg.base.EEGClassifier` trains on.
     """
 
-    def __init__(self, X, codes, weights, y=None):
-        self.X, self.codes, self.weights = X, codes, weights
+    def __init__(self, X, codes, weights, y=None, statistics=None):
+        self.X, self.codes, self.weights, self.statistics = X, codes, weights, statistics
         self.y = codes.numpy() if y is None else y
 
     def __len__(self):
         return len(self.X)
 
     def __getitem__(self, index):
-        return self.X[index], (self.codes[index], self.weights[index])
+        X, *others = (part[index] for part in self.tensors)
+        return X, tuple(others)
+
+    @property
+    def tensors(self):
+        """Trials, codes, weights and, where there are any, statistics."""
+        parts = self.X, self.codes, self.weights, self.statistics
+        return tuple(part for part in parts if part is not None)
 
 
 class TrialIterator:
@@ -71,7 +81,7 @@ class TrialIterator:
         self.batch_size = len(dataset) if batch_size == -1 else batch_size
         self.shuffle = shuffle
         self.device = torch.device(device)
-        self._tensors = (dataset.X, dataset.codes, dataset.weights)
+        self._tensors = dataset.tensors
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             if dataset.X.nbytes <= free // 4:
@@ -103,5 +113,5 @@ class TrialIterator:
                 batch = (t[start:stop] for t in self._tensors)
             else:  # copies trials whole, several times as fast as indexing
                 batch = (t.index_select(0, order[start:stop]) for t in self._tensors)
-            X, codes, weights = map(self._to_device, batch)
-            yield X, (codes, weights)
+            X, *others = map(self._to_device, batch)
+            yield X, tuple(others)

@@ -12,6 +12,7 @@ from sklearn.ensemble import VotingClassifier
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, Checkpoint, EpochScoring
 from torch import nn
+from torch.utils.data import DataLoader
 
 from skeeg import (
     AttentionBaseNetClassifier,
@@ -21,7 +22,9 @@ from skeeg import (
     SincShallowNetClassifier,
     SSTDPNClassifier,
 )
+from skeeg.iterators import TrialIterator
 from skeeg.losses import DualPrototypeLoss
+from skeeg.modules import spectral
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(0, 10, (24, 3, 200)).astype(np.float32)
@@ -76,6 +79,24 @@ def test_attention_parameters_are_checked_in_fit(params, message):
 def test_bands_beyond_nyquist_name_the_usable_range():
     with pytest.raises(ValueError, match="50"):
         FBLightConvNetClassifier(sfreq=100, n_bands=[(8, 12), (45, 60)], **QUICK).fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore:n_times:UserWarning")
+@pytest.mark.parametrize("cls", [AttentionBaseNetClassifier, SincShallowNetClassifier])
+@pytest.mark.parametrize("iterator", [TrialIterator, DataLoader])
+def test_statistics_known_beforehand_change_no_training(cls, iterator, monkeypatch):
+    def losses():
+        clf = cls(sfreq=100, iterator_train=iterator, iterator_train__shuffle=False, **QUICK)
+        return clf.fit(X, Y).history_["train_loss"]
+
+    known = losses()
+    seen = []
+    module = cls(sfreq=100, **QUICK).fit(X, Y).module_
+    monkeypatch.delattr(type(module), "statistics")
+    window_sums = spectral.window_sums
+    monkeypatch.setattr(spectral, "window_sums", lambda *a, **k: seen.append(1) or window_sums(*a, **k))
+    np.testing.assert_allclose(losses(), known, rtol=1e-4)
+    assert seen  # found anew in each step
 
 
 @pytest.mark.filterwarnings("ignore:n_times:UserWarning")

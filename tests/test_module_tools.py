@@ -129,13 +129,40 @@ def test_ensembles_in_training(network):
         torch.testing.assert_close(got, member(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("cls", [SSTDPN, AttentionBaseNet, SincShallowNet])
-def test_compiles_as_one_graph(cls):
+@pytest.mark.parametrize("training", [True, False])
+def test_compiles_as_one_graph(network, training):
     torch._dynamo.reset()
-    net = make(cls).eval()
-    compiled = torch.compile(net, backend="eager", fullgraph=True)
-    with torch.no_grad():
-        torch.testing.assert_close(compiled(trials()), net(trials()), rtol=1e-4, atol=1e-5)
+    network.train(training)(trials())  # a filter bank is designed in the first call
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    with torch.set_grad_enabled(training):
+        logits, expected = compiled(trials()), network(trials())
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+    if training:
+        parameters = list(network.parameters())
+        for ours, plain in zip(
+            torch.autograd.grad(logits.square().sum(), parameters, allow_unused=True),
+            torch.autograd.grad(expected.square().sum(), parameters, allow_unused=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-3)
+
+
+def test_changing_momentum_makes_no_new_graph():
+    """SincShallowNetClassifier changes it in each of the first hundred steps."""
+    graphs = []
+
+    def backend(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    net = make(SincShallowNet).train()
+    compiled = torch.compile(net, backend=backend)
+    for step in range(6):
+        for norm in (net.depthwiseconv[0], net.temporal_aggregation[0]):
+            norm.momentum = 1 / (step + 1)
+        compiled(trials())
+    assert len(graphs) <= 2  # the second knows that the number changes
 
 
 def test_export_leaves_the_filter_bank_as_it_was():

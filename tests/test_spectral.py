@@ -16,9 +16,20 @@ from skeeg.modules.spectral import (
     filter_and_mix,
     filter_norm_mix_norm,
     window_moments,
+    window_sums,
 )
 
 PADDINGS = [(9, 4, 4), (9, 0, 0), (8, 4, 4), (8, 4, 3), (8, 0, 0), (1, 0, 0), (33, 16, 16)]
+
+
+def moments(x, n_taps, left, right):
+    """Mean and covariance of windows, the same from the sums of each trial and of all."""
+    count = x.shape[0] * x.shape[1] * (x.shape[2] + left + right - n_taps + 1)
+    got = window_moments(window_sums(x, n_taps, left, right), count)
+    together = window_moments(window_sums(x, n_taps, left, right, of_each=False), count)
+    for one, other in zip(got, together, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6 * float(other.abs().max()))
+    return got
 
 
 def filtered(x, taps, left, right):
@@ -115,7 +126,7 @@ def test_window_moments_are_those_of_the_filtered_signals(n_taps, left, right, n
     x = torch.randn(3, 4, n_times, dtype=torch.double) + 5 * torch.randn(3, 4, 1)
     taps = torch.randn(6, n_taps, dtype=torch.double)
     z = filtered(x, taps, left, right)
-    mean, covariance = window_moments(x, n_taps, left, right)
+    mean, covariance = moments(x, n_taps, left, right)
     torch.testing.assert_close(taps @ mean, z.mean((0, 2, 3)))
     torch.testing.assert_close((taps @ covariance * taps).sum(1), z.var((0, 2, 3), correction=0))
 
@@ -135,7 +146,7 @@ def test_window_moments_do_not_cancel_in_float32(offset, pad):
     taps[1] -= taps[1].mean()  # high-pass: blind to the offset
     taps[2] = F.one_hot(torch.tensor(12), 25)  # leaves the signal as it is
     taps = taps.double()
-    _, covariance = window_moments(x, 25, pad, pad)
+    _, covariance = moments(x, 25, pad, pad)
     variance = (taps @ covariance * taps).sum(1)
     expected = filtered(x.double(), taps, pad, pad).var((0, 2, 3), correction=0)
     torch.testing.assert_close(variance, expected, rtol=2e-5, atol=0)

@@ -16,7 +16,7 @@ from skeeg.modules.batch_norm import batch_norm
 from skeeg.modules.dropout import Dropout
 from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
-from skeeg.modules.spectral import filter_norm_mix_norm
+from skeeg.modules.spectral import filter_norm_mix_norm, window_sums
 from skeeg.modules.windows import fit_lengths
 
 
@@ -37,7 +37,11 @@ class _InputBlock(nn.Module):
         self.dropout = Dropout(drop_prob)
         self._folded = Folded()
 
-    def forward(self, x):
+    def statistics(self, x):
+        n_taps = self.temporal_conv.kernel_size[1]
+        return window_sums(x, n_taps, n_taps // 2, n_taps // 2)
+
+    def forward(self, x, statistics=None):
         taps, spatial = self.temporal_conv.weight[:, 0, 0], self.spatial_conv.weight[:, 0, :, 0]
         pad = taps.shape[1] // 2
         x = filter_norm_mix_norm(
@@ -51,6 +55,7 @@ class _InputBlock(nn.Module):
             self.activation,
             self.pool,
             self._folded,
+            statistics,
         )
         return self.dropout(x)
 
@@ -371,9 +376,13 @@ class AttentionBaseNet(EEGModule):
         head = nn.Linear(self.n_features, self.n_outputs).to(self.input_block.temporal_conv.weight)
         self.final_layer = nn.Sequential(nn.Flatten(), head)
 
-    def forward_features(self, x):
+    def statistics(self, x):
+        """Get `window_sums` of trials, which the first batch normalisation asks for in each step."""
+        return self.input_block.statistics(x)
+
+    def forward_features(self, x, statistics=None):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
-        x = self.input_block(x)  # (batch, n_temporal_filters * spatial_expansion, pooled times)
+        x = self.input_block(x, statistics)  # (batch, n_temporal_filters * spatial_expansion, pooled times)
         conv, norm, activation = self.channel_expansion
         x = activation(batch_norm(_mix(x, conv), norm))  # (batch, ch_dim, pooled times)
         x = self.channel_attention_block(x)  # (batch, ch_dim, times after the second pooling)

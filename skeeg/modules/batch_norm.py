@@ -111,8 +111,10 @@ def track(norm, mean, variance, count):
     with torch.no_grad():
         norm.num_batches_tracked.add_(1)
         rate = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-        norm.running_mean.lerp_(mean.to(norm.running_mean), rate)
-        norm.running_var.lerp_((variance * (count / max(count - 1, 1))).to(norm.running_var), rate)
+        unbiased = variance * (count / max(count - 1, 1))
+        # A product, for `torch.compile` makes a new graph for each rate that it finds in `lerp_`.
+        norm.running_mean.add_(rate * (mean.to(norm.running_mean) - norm.running_mean))
+        norm.running_var.add_(rate * (unbiased.to(norm.running_var) - norm.running_var))
 
 
 def scale_and_bias(norm, like):

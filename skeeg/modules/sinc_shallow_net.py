@@ -15,7 +15,7 @@ from skeeg.modules.constraints import renorm_rows
 from skeeg.modules.dropout import Dropout
 from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
-from skeeg.modules.spectral import filter_norm_mix_norm
+from skeeg.modules.spectral import filter_norm_mix_norm, window_sums
 from skeeg.modules.windows import fit_lengths
 
 
@@ -358,7 +358,16 @@ class SincShallowNet(EEGModule):
     def _make_head(self):
         self.final_layer = nn.Linear(self.n_features, self.n_outputs).to(self.depthwiseconv[1].weight)
 
-    def forward_features(self, x):
+    def _padding(self):
+        n_taps = 2 * len(self.sinc_filter_layer.window) + 1
+        return n_taps // 2 if self.padding == "same" else 0
+
+    def statistics(self, x):
+        """Get `window_sums` of trials, which the filters' batch normalisation asks for in each step."""
+        pad = self._padding()
+        return window_sums(x, 2 * len(self.sinc_filter_layer.window) + 1, pad, pad)
+
+    def forward_features(self, x, statistics=None):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
         temporal_norm, conv = self.depthwiseconv
         spatial_norm, activation, pool, dropout, flatten = self.temporal_aggregation
@@ -366,8 +375,8 @@ class SincShallowNet(EEGModule):
         spatial = conv.weight[:, 0, :, 0]  # (num_time_filters * depth_multiplier, n_chans)
         if self.max_norm_spatial is not None:
             spatial = renorm_rows(spatial, self.max_norm_spatial)
-        pad = taps.shape[1] // 2 if self.padding == "same" else 0
-        stages = spatial_norm, pad, pad, activation, pool, self._folded
+        pad = self._padding()
+        stages = spatial_norm, pad, pad, activation, pool, self._folded, statistics
         x = filter_norm_mix_norm(x, taps, temporal_norm, spatial, *stages)
         return flatten(dropout(x))
 

@@ -246,11 +246,10 @@ def filter_and_mix(x, taps, mix, left, right):
     return apply(_FilterAndMix, x, taps, mix, left, right)[0]
 
 
-def window_moments(x, n_taps, left, right):
-    """Mean and covariance of what FIR taps see: all windows of ``n_taps`` samples of all electrodes.
+def window_sums(x, n_taps, left, right, of_each=True):
+    """Sums and sums of products of what FIR taps see: all windows of ``n_taps`` samples of all electrodes.
 
-    The output of taps h then has the mean h . mean and the variance h' covariance h, over trials, electrodes
-    and times, without being computed.
+    They depend on the trials alone, and serve however often these are trained on.
 
     Parameters
     ----------
@@ -260,12 +259,14 @@ def window_moments(x, n_taps, left, right):
         Length of a window in samples.
     left, right : int
         Zeros before and after each signal.
+    of_each : bool, default=True
+        Of each trial; False for sums over the batch, which take less time.
 
     Returns
     -------
-    mean : torch.Tensor, shape (n_taps,)
-    covariance : torch.Tensor, shape (n_taps, n_taps)
-        Biased. Both in float64 where the device has it.
+    torch.Tensor, shape (batch or 1, n_taps, 1 + n_taps)
+        For each sample of a window, its sum over electrodes and windows, and that of its products with all
+        samples. In float64 where the device has it.
 
     Notes
     -----
@@ -279,46 +280,71 @@ def window_moments(x, n_taps, left, right):
     """
     exact = torch.float32 if x.device.type == "mps" else torch.float64
     n_times = x.shape[-1]
-    count = x.shape[0] * x.shape[1] * (n_times + left + right - n_taps + 1)
     n = fft_length(n_times + n_taps - 1)
     n_before, n_after = n_taps - 1 - left, n_taps - 1 - right  # samples whose windows are partly left out
 
-    def piece(trials):
-        part = x[trials].flatten(0, 1)
-        level = part.mean(-1, keepdim=True)
-        centred = part - level
-        power = _interleaved(spectrum(centred, n)).square().sum(0).unflatten(0, (-1, 2)).sum(-1)
-        sums = torch.stack([centred.sum(0), level[:, 0] @ centred])
-        before, after = centred[:, :n_before].to(exact), centred[:, max(0, n_times - n_after) :].to(exact)
-        level = level.to(exact)
-        return power, sums, before.T @ before, after.T @ after, level.sum(), level.square().sum()
-
-    parts = zip(*map_in_threads(piece, few_trials(x)), strict=True)
-    power, sums, before, after, level, energy = (sum(part).to(exact) for part in parts)
-    lags = torch.fft.irfft(power, n)[:n_taps]
-    index = torch.arange(n_taps, device=x.device)
-    second = lags[(index[:, None] - index).abs()]
-    if n_before:
-        second = second - _over_windows(F.pad(before, (n_taps - 1, n_before - len(before)) * 2), n_taps)
-    if n_after:
-        second = second - _over_windows(F.pad(after, (n_after - len(after), n_taps - 1) * 2), n_taps)
-
     # Tap i sees a one, and not padding, in the windows from first[i] to last[i].
     n_windows = n_times + left + right - n_taps + 1
+    index = torch.arange(n_taps, device=x.device)
+    lag = (index[:, None] - index).abs()
     first = (left - index).clamp(0, n_windows)
     last = (left + n_times - index).clamp(0, n_windows)
     ones = (torch.minimum(last, last[:, None]) - torch.maximum(first, first[:, None])).clamp(min=0)
-    plain, weighted = F.pad(sums, (left + 1, right)).cumsum(-1)  # of the samples before each
-    plain = plain[n_windows + index] - plain[index]
-    cross = weighted[last[:, None] + index] - weighted[first[:, None] + index]
-    mean = (plain + level * (last - first)) / count
-    second = second + cross + cross.T + energy * ones
-    return mean, second / count - mean.outer(mean)
+
+    def products(part):  # (groups, rows, n_times)
+        level = part.mean(-1, keepdim=True)
+        centred = part - level
+        power = _interleaved(spectrum(centred, n)).square().sum(1).unflatten(-1, (-1, 2)).sum(-1)
+        sums = torch.stack([centred.sum(1), (level.mT @ centred).squeeze(1)])
+        before, after = centred[..., :n_before].to(exact), centred[..., max(0, n_times - n_after) :].to(exact)
+        level = level.to(exact)
+        return power, sums, before.mT @ before, after.mT @ after, level.sum(1), level.square().sum(1)
+
+    def over_windows(power, sums, before, after, level, energy):
+        second = torch.fft.irfft(power.to(exact), n)[:, lag]
+        if n_before:
+            second = second - _over_windows(before, n_taps - 1, n_before - before.shape[-1], n_taps)
+        if n_after:
+            second = second - _over_windows(after, n_after - after.shape[-1], n_taps - 1, n_taps)
+        plain, weighted = F.pad(sums.to(exact), (left + 1, right)).cumsum(-1)  # of the samples before each
+        plain = plain[:, n_windows + index] - plain[:, index] + level * (last - first)
+        cross = weighted[:, last[:, None] + index] - weighted[:, first[:, None] + index]
+        second = second + cross + cross.mT + energy.unsqueeze(-1) * ones
+        return torch.cat([plain.unsqueeze(-1), second], -1)
+
+    if of_each:
+        return joined(map_in_threads(lambda trials: over_windows(*products(x[trials])), few_trials(x)))
+    parts = map_in_threads(lambda trials: products(x[trials].flatten(0, 1).unsqueeze(0)), few_trials(x))
+    return over_windows(*map(sum, zip(*parts, strict=True)))
 
 
-def _over_windows(products, n_taps):
-    """Products of pairs of samples, summed over the windows that the pairs are in: (n_taps, n_taps)."""
-    return products.unfold(0, n_taps, 1).unfold(1, n_taps, 1).diagonal(dim1=0, dim2=1).sum(-1)
+def window_moments(sums, count):
+    """Mean and covariance of windows of trials, from their `window_sums`.
+
+    The output of taps h then has the mean h . mean and the variance h' covariance h, over trials, electrodes
+    and times, without being computed.
+
+    Parameters
+    ----------
+    sums : torch.Tensor, shape (batch or 1, n_taps, 1 + n_taps)
+        Of each trial, or of all.
+    count : int
+        Number of windows: trials, electrodes and times.
+
+    Returns
+    -------
+    mean : torch.Tensor, shape (n_taps,)
+    covariance : torch.Tensor, shape (n_taps, n_taps)
+        Biased.
+    """
+    mean, second = (sums.sum(0) / count).tensor_split([1], -1)
+    return mean[:, 0], second - mean @ mean.T
+
+
+def _over_windows(products, before, after, n_taps):
+    """Products of pairs of samples, padded with zeros, summed over the windows that the pairs are in."""
+    padded = F.pad(products, (before, after, before, after))
+    return padded.unfold(1, n_taps, 1).unfold(2, n_taps, 1).diagonal(dim1=1, dim2=2).sum(-1)
 
 
 class _FilterMixNormEluPool(torch.autograd.Function):
@@ -392,7 +418,7 @@ def _elu_pool(z, band, length, stride):
 
 
 def filter_norm_mix_norm(
-    x, taps, temporal_norm, mix, spatial_norm, left, right, activation=None, pool=None, folded=None
+    x, taps, temporal_norm, mix, spatial_norm, left, right, activation=None, pool=None, folded=None, sums=None
 ):
     """Temporal convolution, BatchNorm, depthwise spatial convolution, BatchNorm; activation, average pooling.
 
@@ -416,6 +442,8 @@ def filter_norm_mix_norm(
         Pooling over time; none when not given.
     folded : Folded, optional
         Keeps what evaluation makes of the weights, from one call to the next.
+    sums : torch.Tensor, shape (batch, n_taps, 1 + n_taps), optional
+        `window_sums` of the trials, where they are known.
 
     Returns
     -------
@@ -433,7 +461,7 @@ def filter_norm_mix_norm(
         evaluates = not any(in_batch) and not torch.is_grad_enabled()
         fused = (in_batch[1] or evaluates) and is_plain_elu(activation) and _is_plain_pool(pool)
         pooling = (pool.band.to(taps.dtype), pool.length, pool.stride) if fused else None
-        function = _filter_norm_mix_norm
+        function = partial(_filter_norm_mix_norm, sums=sums)
         if fused and evaluates:
             function = partial(_evaluate, folded=folded or Folded())
         z = function(x.to(taps.dtype), taps, temporal_norm, mix, spatial_norm, left, right, pooling)
@@ -443,11 +471,13 @@ def filter_norm_mix_norm(
     return z if pool is None else pool(z)
 
 
-def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling):
+def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling, sums):
     """Normalised rows; with ``pooling`` and the batch's statistics, ELU and average pooling of them."""
     count = len(x) * (x.shape[2] + left + right - taps.shape[-1] + 1)
     if uses_batch_statistics(temporal_norm):
-        window_mean, covariance = window_moments(x, taps.shape[-1], left, right)
+        if sums is None:
+            sums = window_sums(x, taps.shape[-1], left, right, of_each=False)
+        window_mean, covariance = window_moments(sums, count * x.shape[1])
         exact = taps.to(covariance.dtype)
         mean = (exact @ window_mean).to(taps.dtype)
         variance = ((exact @ covariance) * exact).sum(-1).clamp(min=0).to(taps.dtype)

@@ -124,7 +124,7 @@ def threads_for_pieces():
     After an operation that they share, PyTorch's threads wait for the next one without sleeping, and take
     the processor from the threads that compute pieces.
     """
-    n_threads = torch.get_num_threads()
+    n_threads = 1 if torch.compiler.is_compiling() else torch.get_num_threads()
     if n_threads == 1:
         yield
         return
