@@ -1,6 +1,7 @@
 """The `skeeg` command."""
 
 import argparse
+import os
 import re
 import sys
 import warnings
@@ -53,6 +54,9 @@ def main(argv=None):
     except KeyboardInterrupt:  # while loading or drawing; `compare` itself keeps what it has
         print("\nInterrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who reads the table, such as `head`, has read enough; all is written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -184,19 +188,18 @@ def _compare(arguments, error):
                 out=arguments.out,
                 random_state=arguments.seed,
             )
-        except (
-            ValueError,
-            OSError,
-        ) as wrong:  # data that are missing or cannot answer the question, a folder that cannot be written
+        except BrokenPipeError:
+            raise
+        except (ValueError, OSError) as wrong:  # data that cannot answer the question, a folder not writable
             error(str(wrong))
     for warning in caught:
         if issubclass(warning.category, (UserWarning, RuntimeWarning)):
             print(f"note: {warning.message}", file=sys.stderr)
-    print(f"\n{result}")
     written = ["scores.csv", "predictions.csv", "differences.csv"]
     if not result.predictions.empty:
         written += _draw(result, arguments.out)
-    print(f"\nwritten to {arguments.out}: {', '.join(written)}")
+    print(f"\n{result}")
+    print(f"\nwritten to {arguments.out}: {', '.join(written)}", flush=True)
     if result.interrupted:
         print("Interrupted: the same command goes on with the missing folds.")
         return 130

@@ -13,7 +13,7 @@ from scipy.stats import wilcoxon
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -132,6 +132,13 @@ def test_a_scikit_learn_splitter_gets_the_subjects_as_groups(data):
     _, y, metadata = data
     for train, test in make_folds(LeaveOneGroupOut(), y, metadata):
         assert not set(metadata["subject"][train]) & set(metadata["subject"][test])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_number_of_folds_and_splitters_without_groups_do(data):
+    _, y, metadata = data
+    for cv in (3, StratifiedKFold(3)):
+        assert len(make_folds(cv, y, metadata)) == 3
 
 
 @pytest.mark.parametrize(
@@ -485,6 +492,9 @@ def test_the_table_fits_a_terminal_and_names_chance(comparison):
     assert max(map(len, text.splitlines())) <= 100
     assert "2 classes, chance 50.0 %" in text
     assert "nan" not in text
+    comparison.scores = comparison.scores[comparison.scores["subject"] == comparison.scores["subject"][0]]
+    assert "1 subject," in str(comparison)
+    assert "nan" not in str(comparison)
 
 
 def test_epochs_are_compared_by_their_good_channels_in_microvolts():

@@ -162,16 +162,18 @@ class Comparison:
 
         rows = [("pipeline", "accuracy (%)", "fit (s/fold)", f"vs {reference}", "p")]
         for name, row in table.iterrows():
+            spread = "" if np.isnan(row["sd"]) else f" ± {100 * row['sd']:4.1f}"  # one subject has none
             cells = (
-                f"{100 * row['accuracy']:.1f} ± {100 * row['sd']:4.1f}",
+                f"{100 * row['accuracy']:.1f}{spread}",
                 f"{row['fit_time']:.2f}",
                 f"{100 * row['difference']:+.1f}",
                 f"{row['p_holm']:.3f}",
             )
             rows.append((name, *("–" if cell.strip("+") == "nan" else cell for cell in cells)))
         first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+        subjects = "1 subject" if n_subjects == 1 else f"{n_subjects} subjects"
         lines = [
-            f"{self.cv}: {n_subjects} subjects, {n_folds} folds, {len(self.classes)} classes, "
+            f"{self.cv}: {subjects}, {n_folds} folds, {len(self.classes)} classes, "
             f"chance {100 * self.chance:.1f} %",
             "",
         ]

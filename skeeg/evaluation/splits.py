@@ -1,5 +1,7 @@
 """The questions a comparison can ask, each as a list of (train, test) trial indices."""
 
+import warnings
+
 import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedKFold, check_cv
 
@@ -117,4 +119,6 @@ def make_folds(cv, y, metadata, *, n_splits=5, random_state=0):
         if n_splits < 2:
             raise ValueError(f"n_splits={n_splits} must be at least 2.")
         return list(CV[cv](y, metadata, n_splits, random_state))
-    return list(check_cv(cv, y, classifier=True).split(np.zeros(len(y)), y, metadata["subject"]))
+    with warnings.catch_warnings():  # splitters that take no groups say so
+        warnings.filterwarnings("ignore", "The groups parameter is ignored")
+        return list(check_cv(cv, y, classifier=True).split(np.zeros(len(y)), y, metadata["subject"]))
