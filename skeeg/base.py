@@ -902,6 +902,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         try:
             with self._progress(n_epochs + (0 if continuing else self.refit_epochs)) as bar:
                 iterator = self.get_iterator(dataset_train, training=True)
+                if n_epochs > 1:
+                    self._find_sums(iterator)
                 iterator_valid = None if valid is None else self.get_iterator(dataset_valid)
                 name = "constant" if continuing else self.lr_schedule
                 schedule = self._make_schedule(name, n_epochs, len(iterator))
@@ -1008,14 +1010,10 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
     def get_iterator(self, dataset, training=False):
         """Make the iterator over a :class:`skeeg.iterators.TrialDataset`."""
-        X, statistics = self._map_channels(dataset.X), None
-        if isinstance(self.module_, EEGModule) and self.augmentation is None:
-            # What no training step changes is done once: a fixed filter bank, sums over trials.
-            if hasattr(self.module_, "prepare"):
-                X = self.module_.prepare(X)
-            if hasattr(self.module_, "statistics") and training and self.device_.type != "mps":
-                statistics = self.module_.statistics(X)  # in float64, which MPS lacks
-        dataset = TrialDataset(X, dataset.codes, dataset.weights, dataset.y, statistics)
+        dataset = TrialDataset(self._map_channels(dataset.X), dataset.codes, dataset.weights, dataset.y)
+        if hasattr(self.module_, "prepare") and self.augmentation is None:
+            # what no training step changes, such as a fixed filter bank, is done once
+            dataset = TrialDataset(self.module_.prepare(dataset.X), dataset.codes, dataset.weights, dataset.y)
         name = "iterator_train" if training else "iterator_valid"
         make, options = getattr(self, name), super().get_params_for(name)
         options.setdefault("batch_size", len(dataset) if self.batch_size == -1 else self.batch_size)
@@ -1024,6 +1022,19 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         if make is TrialIterator:
             options.setdefault("device", self.device_)
         return make(dataset, **options)
+
+    def _find_sums(self, iterator):
+        """Find once, of trials that no step changes, the sums that each step would find anew."""
+        if (
+            type(iterator) is TrialIterator
+            and self.augmentation is None
+            and isinstance(self.module_, EEGModule)
+            and hasattr(self.module_, "window_sums")
+            and not self.freeze_encoder  # its normalisation asks for none
+            and not self.compile
+            and self.device_.type != "mps"  # which has no float64
+        ):
+            iterator.find_sums(self.module_.window_sums)
 
     def _map_channels(self, X):
         return X if self.channel_map_ is None else torch.from_numpy(self.channel_map_) @ X
@@ -1040,11 +1051,11 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         return TrialDataset(X, codes, weights, trials.y[index])
 
     def _outputs_and_loss(self, batch):
-        X, (codes, weights, *statistics) = batch
-        X, codes, weights, *statistics = (part.to(self.device_) for part in (X, codes, weights, *statistics))
+        X, (codes, weights) = batch
+        X, codes, weights = (part.to(self.device_) for part in (X, codes, weights))
         if self.module_.training:
             X, codes = self._augment(X, codes)
-        outputs = self.infer(X, *statistics, features=isinstance(self.criterion_, DualPrototypeLoss))
+        outputs = self.infer(X, features=isinstance(self.criterion_, DualPrototypeLoss))
         logits = outputs["logits"] if isinstance(outputs, dict) else outputs
         if logits.shape != (len(X), len(self.classes_)):
             raise ValueError(
@@ -1060,10 +1071,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             X, codes = augmentation.augment(X, codes, self._generator)
         return X, codes
 
-    def infer(self, x, statistics=None, features=False):
+    def infer(self, x, features=False):
         """Run the network on a batch that is on its device; with ``features``, get a dict of outputs."""
-        known = {} if statistics is None else {"statistics": statistics}
-        return self._network(x, return_features=True, **known) if features else self._network(x, **known)
+        return self._network(x, return_features=True) if features else self._network(x)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Get one loss a trial."""

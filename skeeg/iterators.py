@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from skorch.dataset import Dataset
 
+from skeeg.modules.spectral import carry_sums
+
 
 class TrialDataset(Dataset):
     """Trials in memory with their class codes and weights.
@@ -19,32 +21,22 @@ class TrialDataset(Dataset):
         Weight of each trial in the loss.
     y : array-like, shape (n_trials,), optional
         The user's labels, for callbacks that score; the codes when not given.
-    statistics : torch.Tensor, shape (n_trials, ...), optional
-        What the network's ``statistics`` found in each trial, for networks that have such a method.
 
     Notes
     -----
-    An item is ``(trial, (code, weight))``, with statistics ``(trial, (code, weight, statistics))``, so that
-    any iterator which collates items, such as ``torch.utils.data.DataLoader``, gives the batches that
-    :class:`skeeg.base.EEGClassifier` trains on.
+    An item is ``(trial, (code, weight))``, so that any iterator which collates items, such as
+    ``torch.utils.data.DataLoader``, gives the batches that :class:`skeeg.base.EEGClassifier` trains on.
     """
 
-    def __init__(self, X, codes, weights, y=None, statistics=None):
-        self.X, self.codes, self.weights, self.statistics = X, codes, weights, statistics
+    def __init__(self, X, codes, weights, y=None):
+        self.X, self.codes, self.weights = X, codes, weights
         self.y = codes.numpy() if y is None else y
 
     def __len__(self):
         return len(self.X)
 
     def __getitem__(self, index):
-        X, *others = (part[index] for part in self.tensors)
-        return X, tuple(others)
-
-    @property
-    def tensors(self):
-        """Trials, codes, weights and, where there are any, statistics."""
-        parts = self.X, self.codes, self.weights, self.statistics
-        return tuple(part for part in parts if part is not None)
+        return self.X[index], (self.codes[index], self.weights[index])
 
 
 class TrialIterator:
@@ -81,11 +73,25 @@ class TrialIterator:
         self.batch_size = len(dataset) if batch_size == -1 else batch_size
         self.shuffle = shuffle
         self.device = torch.device(device)
-        self._tensors = dataset.tensors
+        self._tensors = (dataset.X, dataset.codes, dataset.weights)
+        self._sums = None
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             if dataset.X.nbytes <= free // 4:
                 self._tensors = tuple(t.to(self.device) for t in self._tensors)
+
+    def find_sums(self, window_sums):
+        """Find sums of each trial once, for batches to carry to the layer that needs them.
+
+        Parameters
+        ----------
+        window_sums : callable
+            Gives the sums of trials, see :func:`skeeg.modules.spectral.carry_sums`. They are kept where they
+            take no more memory than the trials.
+        """
+        X = self._tensors[0]
+        if window_sums(X[:1]).nbytes * len(X) <= X.nbytes:
+            self._sums = window_sums(X)
 
     def _bounds(self):
         n, size = len(self.dataset), self.batch_size
@@ -109,9 +115,15 @@ class TrialIterator:
         if order is not None:
             order = order.to(self._tensors[0].device)
         for start, stop in self._bounds():
-            if order is None:
-                batch = (t[start:stop] for t in self._tensors)
-            else:  # copies trials whole, several times as fast as indexing
-                batch = (t.index_select(0, order[start:stop]) for t in self._tensors)
-            X, *others = map(self._to_device, batch)
-            yield X, tuple(others)
+
+            def part(tensor, start=start, stop=stop):
+                if order is not None:  # copies trials whole, several times as fast as indexing
+                    tensor = tensor.index_select(0, order[start:stop])
+                else:
+                    tensor = tensor[start:stop]
+                return self._to_device(tensor)
+
+            X, codes, weights = map(part, self._tensors)
+            if self._sums is not None:
+                carry_sums(X, part(self._sums))
+            yield X, (codes, weights)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, Checkpoint, EpochScoring
 from torch import nn
@@ -16,15 +17,17 @@ from torch.utils.data import DataLoader
 
 from skeeg import (
     AttentionBaseNetClassifier,
+    EEGArray,
     EEGClassifier,
     FBLightConvNetClassifier,
     Scaler,
     SincShallowNetClassifier,
     SSTDPNClassifier,
 )
+from skeeg.augmentation import TimeShift
 from skeeg.iterators import TrialIterator
 from skeeg.losses import DualPrototypeLoss
-from skeeg.modules import spectral
+from skeeg.modules import SincShallowNet, spectral
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(0, 10, (24, 3, 200)).astype(np.float32)
@@ -81,22 +84,89 @@ def test_bands_beyond_nyquist_name_the_usable_range():
         FBLightConvNetClassifier(sfreq=100, n_bands=[(8, 12), (45, 60)], **QUICK).fit(X, Y)
 
 
+class LouderTrials(TrialIterator):
+    def __iter__(self):
+        for X, rest in super().__iter__():
+            yield 3 * X, rest
+
+
+class Louder(Callback):
+    def on_batch_begin(self, net, batch, **kwargs):
+        batch[0].mul_(3)
+
+
+class LouderNet(SincShallowNet):
+    def forward_features(self, x):
+        return super().forward_features(3 * x)
+
+
+class LouderNetClassifier(SincShallowNetClassifier):
+    module = LouderNet
+
+
+MANY_CHANNELS = RNG.normal(0, 10, (24, 16, 200)).astype(np.float32)  # more memory than sums of trials
+
+
+def steps_that_find_sums(monkeypatch, fit):
+    found = []
+    find = spectral.window_sums
+    monkeypatch.setattr(spectral, "window_sums", lambda *a, **k: found.append(1) or find(*a, **k))
+    return fit(), len(found)
+
+
 @pytest.mark.filterwarnings("ignore:n_times:UserWarning")
 @pytest.mark.parametrize("cls", [AttentionBaseNetClassifier, SincShallowNetClassifier])
-@pytest.mark.parametrize("iterator", [TrialIterator, DataLoader])
-def test_statistics_known_beforehand_change_no_training(cls, iterator, monkeypatch):
+def test_sums_of_trials_are_found_once_and_change_no_training(cls, monkeypatch):
     def losses():
-        clf = cls(sfreq=100, iterator_train=iterator, iterator_train__shuffle=False, **QUICK)
-        return clf.fit(X, Y).history_["train_loss"]
+        return cls(sfreq=100, batch_size=8, **QUICK).fit(MANY_CHANNELS, Y).history_["train_loss"]
 
-    known = losses()
-    seen = []
-    module = cls(sfreq=100, **QUICK).fit(X, Y).module_
-    monkeypatch.delattr(type(module), "statistics")
-    window_sums = spectral.window_sums
-    monkeypatch.setattr(spectral, "window_sums", lambda *a, **k: seen.append(1) or window_sums(*a, **k))
-    np.testing.assert_allclose(losses(), known, rtol=1e-4)
-    assert seen  # found anew in each step
+    once, n_found = steps_that_find_sums(monkeypatch, losses)
+    assert n_found == 0
+    monkeypatch.setattr(TrialIterator, "find_sums", lambda *_: None)
+    each, n_found = steps_that_find_sums(monkeypatch, losses)
+    assert n_found == 3 * 3
+    np.testing.assert_allclose(once, each, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:n_times:UserWarning")
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [
+        (SincShallowNetClassifier, {"iterator_train": LouderTrials}),
+        (SincShallowNetClassifier, {"callbacks": [Louder()]}),
+        (LouderNetClassifier, {}),
+        (SincShallowNetClassifier, {"iterator_train": DataLoader}),
+        (SincShallowNetClassifier, {"augmentation": TimeShift(0.1)}),
+        (SincShallowNetClassifier, {"time_filter_len": 129}),  # sums would take more memory than trials
+        (SincShallowNetClassifier, {"max_epochs": 1}),
+    ],
+)
+def test_trials_that_change_and_sums_that_do_not_pay_are_found_in_each_step(cls, params, monkeypatch):
+    def variances():
+        clf = cls(sfreq=100, **QUICK).set_params(**params).fit(MANY_CHANNELS.copy(), Y)
+        return clf.module_.depthwiseconv[0].running_var
+
+    now, n_found = steps_that_find_sums(monkeypatch, variances)
+    assert n_found == params.get("max_epochs", 3)
+    monkeypatch.setattr(TrialIterator, "find_sums", lambda *_: None)
+    torch.testing.assert_close(now, variances())
+
+
+@pytest.mark.filterwarnings("ignore:n_times:UserWarning")
+def test_sums_are_those_of_the_channels_that_the_network_sees(monkeypatch):
+    names = [f"E{i}" for i in range(16)]
+    source = SincShallowNetClassifier(**QUICK).fit(EEGArray(MANY_CHANNELS, 100, names), Y)
+    more = np.concatenate([100 * MANY_CHANNELS[:, :1], MANY_CHANNELS[:, ::-1]], 1)
+    other = EEGArray(more, 100, ["F", *names[::-1]])
+
+    def variances():
+        clf = SincShallowNetClassifier(pretrained=FrozenEstimator(source), **QUICK).fit(other, Y)
+        return clf.module_.depthwiseconv[0].running_var
+
+    once, n_found = steps_that_find_sums(monkeypatch, variances)
+    assert n_found == 0
+    monkeypatch.setattr(TrialIterator, "find_sums", lambda *_: None)
+    torch.testing.assert_close(once, variances(), rtol=1e-4, atol=0)
 
 
 @pytest.mark.filterwarnings("ignore:n_times:UserWarning")

@@ -24,15 +24,6 @@ def test_dataset_item_is_trial_code_and_weight():
     assert (code.item(), weight.item()) == (1, 4.5)
 
 
-def test_statistics_go_with_their_trials():
-    dataset = make_dataset()
-    dataset.statistics = 2 * dataset.X[:, 0, :1]
-    X, (_, _, statistics) = dataset[4]
-    assert statistics.item() == 8
-    for X, (_, _, statistics) in TrialIterator(dataset, batch_size=3, shuffle=True):
-        assert torch.equal(statistics, 2 * X[:, 0, :1])
-
-
 def test_dataset_keeps_labels_or_takes_codes():
     assert make_dataset(3, ["a", "b", "c"]).y == ["a", "b", "c"]
     np.testing.assert_array_equal(make_dataset(4).y, [0, 1, 2, 0])

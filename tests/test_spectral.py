@@ -253,6 +253,18 @@ def test_stem_under_autocast_keeps_its_precision():
     assert weight_gradient.dtype == torch.float32
 
 
+@pytest.mark.parametrize("momentum", [None, 1.0, 0.5])
+def test_running_statistics_keep_their_digits(momentum):
+    """Also those of small data, whose variance is nothing beside the 1 that they start from."""
+    y = 1e-5 * torch.randn(8, 5, 100)
+    ours, plain = nn.BatchNorm1d(5, momentum=momentum), nn.BatchNorm1d(5, momentum=momentum)
+    for _ in range(2):
+        batch_norm(y, ours)
+        plain(y)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(ours, name), getattr(plain, name), rtol=1e-4, atol=0)
+
+
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_norm_is_the_layer(momentum, training):

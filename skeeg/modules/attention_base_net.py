@@ -37,11 +37,11 @@ class _InputBlock(nn.Module):
         self.dropout = Dropout(drop_prob)
         self._folded = Folded()
 
-    def statistics(self, x):
+    def window_sums(self, x):
         n_taps = self.temporal_conv.kernel_size[1]
         return window_sums(x, n_taps, n_taps // 2, n_taps // 2)
 
-    def forward(self, x, statistics=None):
+    def forward(self, x):
         taps, spatial = self.temporal_conv.weight[:, 0, 0], self.spatial_conv.weight[:, 0, :, 0]
         pad = taps.shape[1] // 2
         x = filter_norm_mix_norm(
@@ -55,7 +55,6 @@ class _InputBlock(nn.Module):
             self.activation,
             self.pool,
             self._folded,
-            statistics,
         )
         return self.dropout(x)
 
@@ -376,13 +375,13 @@ class AttentionBaseNet(EEGModule):
         head = nn.Linear(self.n_features, self.n_outputs).to(self.input_block.temporal_conv.weight)
         self.final_layer = nn.Sequential(nn.Flatten(), head)
 
-    def statistics(self, x):
-        """Get `window_sums` of trials, which the first batch normalisation asks for in each step."""
-        return self.input_block.statistics(x)
+    def window_sums(self, x):
+        """Get `window_sums` of trials, which training asks for in each step."""
+        return self.input_block.window_sums(x)
 
-    def forward_features(self, x, statistics=None):
+    def forward_features(self, x):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
-        x = self.input_block(x, statistics)  # (batch, n_temporal_filters * spatial_expansion, pooled times)
+        x = self.input_block(x)  # (batch, n_temporal_filters * spatial_expansion, pooled times)
         conv, norm, activation = self.channel_expansion
         x = activation(batch_norm(_mix(x, conv), norm))  # (batch, ch_dim, pooled times)
         x = self.channel_attention_block(x)  # (batch, ch_dim, times after the second pooling)

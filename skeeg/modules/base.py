@@ -99,7 +99,7 @@ class EEGModule(nn.Module):
         """Classify features: (batch, n_features) -> logits (batch, n_outputs)."""
         raise NotImplementedError("a network defines forward_head")
 
-    def forward(self, x: torch.Tensor, return_features: bool = False, statistics=None):
+    def forward(self, x: torch.Tensor, return_features: bool = False):
         """Classify trials.
 
         Parameters
@@ -108,8 +108,6 @@ class EEGModule(nn.Module):
             Trials, in the unit the network was trained on.
         return_features : bool, default=False
             Give the features as well.
-        statistics : torch.Tensor, shape (batch, ...), optional
-            What ``statistics`` found in these trials, of a network that has such a method.
 
         Returns
         -------
@@ -117,7 +115,7 @@ class EEGModule(nn.Module):
             Logits; with ``return_features`` the dict ``{"features": (batch, n_features),
             "logits": (batch, n_outputs)}``.
         """
-        features = self.forward_features(x, *(() if statistics is None else (statistics,)))
+        features = self.forward_features(x)
         logits = self.forward_head(features)
         return {"features": features, "logits": logits} if return_features else logits
 

@@ -112,9 +112,9 @@ def track(norm, mean, variance, count):
         norm.num_batches_tracked.add_(1)
         rate = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
         unbiased = variance * (count / max(count - 1, 1))
-        # A product, for `torch.compile` makes a new graph for each rate that it finds in `lerp_`.
-        norm.running_mean.add_(rate * (mean.to(norm.running_mean) - norm.running_mean))
-        norm.running_var.add_(rate * (unbiased.to(norm.running_var) - norm.running_var))
+        # Products, for `torch.compile` makes a new graph for each rate that it finds in `lerp_`.
+        norm.running_mean.mul_(1 - rate).add_(rate * mean.to(norm.running_mean))
+        norm.running_var.mul_(1 - rate).add_(rate * unbiased.to(norm.running_var))
 
 
 def scale_and_bias(norm, like):

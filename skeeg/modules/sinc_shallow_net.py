@@ -135,6 +135,11 @@ class SincFilters(nn.Module):
         low = (self.min_freq + self.low_freqs.abs()).clamp(max=highest_low)
         return low, (low + self.bandwidths.abs()).clamp(max=highest_high)
 
+    @property
+    def n_taps(self):
+        """Number of taps of a filter."""
+        return 2 * len(self.window) + 1
+
     def bands(self) -> torch.Tensor:
         """Lower and upper cut-off frequencies in Hz, shape (n_filters, 2)."""
         return torch.cat(self._cut_offs()).T.detach()
@@ -342,7 +347,7 @@ class SincShallowNet(EEGModule):
 
     def _layers(self):
         n_filters, pool = self.num_time_filters, self.temporal_aggregation[2]
-        n_taps, rows = 2 * len(self.sinc_filter_layer.window) + 1, n_filters * self.depth_multiplier
+        n_taps, rows = self.sinc_filter_layer.n_taps, n_filters * self.depth_multiplier
         n_times = self.n_times - (0 if self.padding == "same" else n_taps - 1)
         n_pooled = (n_times - pool.length) // pool.stride + 1
         filtered = (n_filters, self.n_chans, n_times)
@@ -358,16 +363,15 @@ class SincShallowNet(EEGModule):
     def _make_head(self):
         self.final_layer = nn.Linear(self.n_features, self.n_outputs).to(self.depthwiseconv[1].weight)
 
+    def window_sums(self, x):
+        """Get `window_sums` of trials, which training asks for in each step."""
+        return window_sums(x, self.sinc_filter_layer.n_taps, *self._padding())
+
     def _padding(self):
-        n_taps = 2 * len(self.sinc_filter_layer.window) + 1
-        return n_taps // 2 if self.padding == "same" else 0
+        pad = self.sinc_filter_layer.n_taps // 2 if self.padding == "same" else 0
+        return pad, pad
 
-    def statistics(self, x):
-        """Get `window_sums` of trials, which the filters' batch normalisation asks for in each step."""
-        pad = self._padding()
-        return window_sums(x, 2 * len(self.sinc_filter_layer.window) + 1, pad, pad)
-
-    def forward_features(self, x, statistics=None):
+    def forward_features(self, x):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
         temporal_norm, conv = self.depthwiseconv
         spatial_norm, activation, pool, dropout, flatten = self.temporal_aggregation
@@ -375,8 +379,7 @@ class SincShallowNet(EEGModule):
         spatial = conv.weight[:, 0, :, 0]  # (num_time_filters * depth_multiplier, n_chans)
         if self.max_norm_spatial is not None:
             spatial = renorm_rows(spatial, self.max_norm_spatial)
-        pad = self._padding()
-        stages = spatial_norm, pad, pad, activation, pool, self._folded, statistics
+        stages = spatial_norm, *self._padding(), activation, pool, self._folded
         x = filter_norm_mix_norm(x, taps, temporal_norm, spatial, *stages)
         return flatten(dropout(x))
 

@@ -258,7 +258,7 @@ def window_sums(x, n_taps, left, right, of_each=True):
     n_taps : int
         Length of a window in samples.
     left, right : int
-        Zeros before and after each signal.
+        Zeros before and after each signal, fewer than ``n_taps``.
     of_each : bool, default=True
         Of each trial; False for sums over the batch, which take less time.
 
@@ -316,6 +316,29 @@ def window_sums(x, n_taps, left, right, of_each=True):
         return joined(map_in_threads(lambda trials: over_windows(*products(x[trials])), few_trials(x)))
     parts = map_in_threads(lambda trials: products(x[trials].flatten(0, 1).unsqueeze(0)), few_trials(x))
     return over_windows(*map(sum, zip(*parts, strict=True)))
+
+
+def carry_sums(x, sums):
+    """Let trials carry their `window_sums` to `filter_norm_mix_norm`, which then takes them as found.
+
+    What is computed of these trials carries nothing, and they carry nothing themselves once they are changed,
+    so that sums of other trials are never used.
+
+    Parameters
+    ----------
+    x : torch.Tensor, shape (batch, n_chans, n_times)
+        Trials.
+    sums : torch.Tensor, shape (batch, n_taps, 1 + n_taps)
+        Of each trial, for the padding of the layer that they go to.
+    """
+    x.window_sums = sums, x._version
+
+
+def _carried_sums(x):
+    if torch.compiler.is_compiling() or not hasattr(x, "window_sums"):
+        return None
+    sums, version = x.window_sums
+    return sums if version == x._version else None
 
 
 def window_moments(sums, count):
@@ -418,7 +441,7 @@ def _elu_pool(z, band, length, stride):
 
 
 def filter_norm_mix_norm(
-    x, taps, temporal_norm, mix, spatial_norm, left, right, activation=None, pool=None, folded=None, sums=None
+    x, taps, temporal_norm, mix, spatial_norm, left, right, activation=None, pool=None, folded=None
 ):
     """Temporal convolution, BatchNorm, depthwise spatial convolution, BatchNorm; activation, average pooling.
 
@@ -442,8 +465,6 @@ def filter_norm_mix_norm(
         Pooling over time; none when not given.
     folded : Folded, optional
         Keeps what evaluation makes of the weights, from one call to the next.
-    sums : torch.Tensor, shape (batch, n_taps, 1 + n_taps), optional
-        `window_sums` of the trials, where they are known.
 
     Returns
     -------
@@ -461,7 +482,7 @@ def filter_norm_mix_norm(
         evaluates = not any(in_batch) and not torch.is_grad_enabled()
         fused = (in_batch[1] or evaluates) and is_plain_elu(activation) and _is_plain_pool(pool)
         pooling = (pool.band.to(taps.dtype), pool.length, pool.stride) if fused else None
-        function = partial(_filter_norm_mix_norm, sums=sums)
+        function = partial(_filter_norm_mix_norm, sums=_carried_sums(x))
         if fused and evaluates:
             function = partial(_evaluate, folded=folded or Folded())
         z = function(x.to(taps.dtype), taps, temporal_norm, mix, spatial_norm, left, right, pooling)
@@ -475,7 +496,7 @@ def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right
     """Normalised rows; with ``pooling`` and the batch's statistics, ELU and average pooling of them."""
     count = len(x) * (x.shape[2] + left + right - taps.shape[-1] + 1)
     if uses_batch_statistics(temporal_norm):
-        if sums is None:
+        if sums is None or sums.shape[1] != taps.shape[-1]:
             sums = window_sums(x, taps.shape[-1], left, right, of_each=False)
         window_mean, covariance = window_moments(sums, count * x.shape[1])
         exact = taps.to(covariance.dtype)
