@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import assert_all_finite, check_array
+from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
 MICROVOLTS_PER_VOLT = 1e6
 _EVERYTHING = slice(None)
@@ -60,8 +62,8 @@ class EEGArray(np.ndarray):
                     f"{len(values)} {name} do not fit data of shape {array.shape}: "
                     "expected (n_trials, n_chans, n_times)"
                 )
-        if sfreq is not None and not sfreq > 0:
-            raise ValueError(f"sfreq={sfreq} must be a positive number of Hz")
+        if sfreq is not None and not (isinstance(sfreq, Real) and sfreq > 0):
+            raise ValueError(f"sfreq={sfreq!r} must be a positive number of Hz")
         if ch_names is not None and len(set(ch_names)) < len(ch_names):
             raise ValueError(f"ch_names={list(ch_names)} names a channel twice")
         array.sfreq = None if sfreq is None else float(sfreq)
@@ -100,7 +102,10 @@ class EEGArray(np.ndarray):
             return out[0] if len(out) == 1 else out
         result = getattr(ufunc, method)(*plain(inputs), **kwargs)
         if method == "__call__" and isinstance(result, np.ndarray) and result.shape == self.shape:
-            return self._with_data(result)
+            names = {array.ch_names for array in inputs if isinstance(array, EEGArray)}
+            # a difference of channels is neither of them
+            ch_names = self.ch_names if names == {self.ch_names} else None
+            return EEGArray(result, self.sfreq, ch_names, self.labels)
         return result
 
     def copy(self, order="C"):
@@ -186,6 +191,11 @@ def is_epochs(X):
     return "mne" in sys.modules and isinstance(X, sys.modules["mne"].BaseEpochs)
 
 
+def holds_epochs(X):
+    """Tell whether X is Epochs or a list of them, as scikit-learn's splits of Epochs are."""
+    return is_epochs(X) or (isinstance(X, (list, tuple)) and len(X) > 0 and all(map(is_epochs, X)))
+
+
 def epochs_to_array(epochs):
     """Take the good EEG channels out of Epochs, in µV.
 
@@ -267,7 +277,7 @@ def as_trials(X, dtype=np.float32):
         When X is sparse, a continuous recording, an average, or holds what is not a number.
     """
     sfreq = ch_names = labels = None
-    if is_epochs(X) or (isinstance(X, (list, tuple)) and len(X) > 0 and all(map(is_epochs, X))):
+    if holds_epochs(X):
         X, sfreq, ch_names, labels = _read_epochs([X] if is_epochs(X) else X)
     elif isinstance(X, EEGArray):
         sfreq, ch_names, labels = X.sfreq, X.ch_names, X.labels
@@ -360,3 +370,23 @@ def _stack(X):
         raise ValueError(
             f"X is a list of trials of unequal shapes ({error}): crop or pad them to one length"
         ) from error
+
+
+def check_groups(groups, trials):
+    """Check that there is a group for each trial; give them as an array."""
+    groups = column_or_1d(groups)
+    if len(groups) != len(trials):
+        raise ValueError(f"groups has {len(groups)} entries, but X has {len(trials)} trials")
+    if np.isin(groups.astype(str), ["nan", "None", "<NA>", "NaT"]).any():
+        raise ValueError("groups has missing values; give every trial its group")
+    return groups
+
+
+@functools.cache
+def standard_montage():
+    """Get the positions and names of the 10-05 system."""
+    import mne
+
+    # MNE 1.13 renamed it
+    name = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
+    return mne.channels.make_standard_montage(name)

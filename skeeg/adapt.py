@@ -10,6 +10,8 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skeeg._epochs import standard_montage
+
 # names of the 10-20 system that the 10-10 system changed
 _RENAMED = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
 
@@ -121,9 +123,7 @@ def _interpolation(ch_names, absent):
     """Weights of channels in absent ones: (n_absent, n_channels)."""
     import mne
 
-    # MNE 1.13 renamed it
-    name = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
-    montage = mne.channels.make_standard_montage(name)
+    montage = standard_montage()
     known = {name.casefold(): name for name in montage.ch_names}
     nowhere = [name for name in absent if _same(name) not in known]
     placed = [i for i, name in enumerate(ch_names) if _same(name) in known]

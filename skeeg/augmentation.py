@@ -9,9 +9,12 @@ import re
 from itertools import pairwise
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from skeeg._epochs import standard_montage
 
 _PROBABILITY = [Interval(Real, 0, 1, closed="both")]
 
@@ -206,23 +209,24 @@ class MirrorLeftRight(_RandomAugmentation):
     Parameters
     ----------
     ch_names : sequence of str
-        Names of the channels of X in the 10-20 system: odd numbers lie left, the next even ones mirror them.
-    swapped_classes : (str, str), (int, int) or None, default=(0, 1)
-        The classes that change places, such as ("left_hand", "right_hand"), or their positions in
-        ``classes_``. None leaves the labels, for classes without a side.
+        Names of the channels of X in the 10-05 system: odd numbers lie left, the next even ones mirror them.
+    swapped_classes : (label, label), "both" or None, default="both"
+        The classes that change places, such as ("left_hand", "right_hand"); "both" where there are two. None
+        leaves the labels, for classes without a side.
     probability : float, default=0.5
         Share of the trials mirrored.
 
     Raises
     ------
     ValueError
-        When a parameter is out of its range, ``ch_names`` are not those of X, a lateral channel has no
-        counterpart, or ``swapped_classes`` are not classes, or not each other's mirror image where class
-        names say left and right.
+        When a parameter is out of its range, ``ch_names`` are not those of X or none of the 10-05 system, a
+        lateral channel has no counterpart, or ``swapped_classes`` are not classes, or not each other's mirror
+        image where class names say left and right.
 
     Notes
     -----
     Deiss et al. (2018), "HAMLET: interpretable human and machine co-learning technique", mirror electrodes.
+    ``augment`` alone knows no labels, and takes the codes of the classes for them.
 
     Examples
     --------
@@ -237,11 +241,11 @@ class MirrorLeftRight(_RandomAugmentation):
 
     _parameter_constraints = {
         "ch_names": ["array-like"],
-        "swapped_classes": [tuple, list, None],
+        "swapped_classes": [tuple, list, StrOptions({"both"}), None],
         "probability": _PROBABILITY,
     }
 
-    def __init__(self, ch_names, swapped_classes=(0, 1), probability=0.5):
+    def __init__(self, ch_names, swapped_classes="both", probability=0.5):
         self.ch_names = ch_names
         self.swapped_classes = swapped_classes
         self.probability = probability
@@ -249,7 +253,7 @@ class MirrorLeftRight(_RandomAugmentation):
     def for_data(self, ch_names, classes):
         """Check names against those of the data; see :meth:`Augmentation.for_data`."""
         self._validate_params()
-        mine, classes = [str(name) for name in self.ch_names], list(classes)
+        mine, classes = [str(name) for name in self.ch_names], np.asarray(classes).tolist()
         if ch_names is not None and mine != list(ch_names):
             raise ValueError(
                 f"MirrorLeftRight has ch_names={mine}, but the channels of X are {list(ch_names)}; "
@@ -257,39 +261,38 @@ class MirrorLeftRight(_RandomAugmentation):
             )
         if self.swapped_classes is None:
             return self
-        swapped = tuple(self.swapped_classes)
-        if len(swapped) == 2 and all(isinstance(label, str) and label in classes for label in swapped):
-            swapped = tuple(classes.index(label) for label in swapped)
-        if len(set(swapped)) != 2 or any(
-            not isinstance(position, Integral) or not 0 <= position < len(classes) for position in swapped
-        ):
-            raise ValueError(
-                f"swapped_classes={self.swapped_classes} must be two of the classes {classes}, or the "
-                "positions of two"
-            )
-        first, second = (str(classes[position]) for position in swapped)
+        swapped = classes if self.swapped_classes == "both" else list(self.swapped_classes)
+        if len(swapped) != 2 or swapped[0] == swapped[1] or any(label not in classes for label in swapped):
+            raise ValueError(f"swapped_classes={self.swapped_classes!r} must be two of the classes {classes}")
+        first, second = map(str, swapped)
         has_sides = any(re.search("left|right", str(label), re.IGNORECASE) for label in classes)
         if has_sides and _other_side(first) != second:
             raise ValueError(
-                f"swapped_classes={self.swapped_classes} are {first!r} and {second!r}, which are not each "
+                f"swapped_classes={self.swapped_classes!r} are {first!r} and {second!r}, which are not each "
                 f"other's mirror image; name two of the classes {classes}"
             )
-        return MirrorLeftRight(self.ch_names, swapped, self.probability)
+        return MirrorLeftRight(self.ch_names, tuple(map(classes.index, swapped)), self.probability)
 
     def _transform(self, X, y, generator):
         names = list(self.ch_names)
         if len(names) != X.shape[1]:
             raise ValueError(f"ch_names names {len(names)} channels, but X has {X.shape[1]}")
+        known = {name.casefold() for name in standard_montage().ch_names}
+        if unknown := [name for name in names if name.casefold() not in known]:
+            raise ValueError(
+                f"{unknown} are no names of the 10-05 system, by which channels are mirrored; rename them "
+                "(mne.datasets.eegbci.standardize does so for EEGBCI) or leave them out"
+            )
         counterparts = [_counterpart(name) for name in names]
         if alone := [name for name, other in zip(names, counterparts, strict=True) if other not in names]:
             raise ValueError(f"Channels {alone} have no counterpart in the other hemisphere; leave them out")
         codes = y
         if self.swapped_classes is not None:
-            first, second = self.swapped_classes
+            first, second = (0, 1) if self.swapped_classes == "both" else self.swapped_classes
             if isinstance(first, str):
                 raise ValueError(
-                    f"swapped_classes={self.swapped_classes} are names, and codes have none; give their "
-                    "positions, or let an estimator augment"
+                    f"swapped_classes={self.swapped_classes} are names, and codes have none; give codes, or "
+                    "let an estimator augment"
                 )
             codes = torch.where(y == first, second, torch.where(y == second, first, y))
         return X[:, [names.index(name) for name in counterparts]], codes
@@ -414,8 +417,8 @@ class SmoothTimeMask(_RandomAugmentation):
 
 def _counterpart(name):
     """The electrode across the midline: C3 for C4, C4 for C3, Cz for Cz."""
-    found = re.fullmatch(r"(.*?)(\d+)", name)
+    found = re.fullmatch(r"(.*?)(\d+)(h?)", name)
     if found is None:
         return name
     number = int(found[2])
-    return f"{found[1]}{number + 1 if number % 2 else number - 1}"
+    return f"{found[1]}{number + 1 if number % 2 else number - 1}{found[3]}"

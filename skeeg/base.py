@@ -10,6 +10,7 @@ import io
 import os
 import sys
 import threading
+import traceback
 import warnings
 from numbers import Integral, Real
 
@@ -34,7 +35,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm.auto import tqdm
 
-from skeeg._epochs import as_trials
+from skeeg._epochs import as_trials, check_groups
 from skeeg.adapt import find_pretrained, freeze_encoder, learn_channels, start_from
 from skeeg.augmentation import Augmentation
 from skeeg.iterators import TrialDataset, TrialIterator
@@ -65,6 +66,7 @@ _BEST_SO_FAR = ("train_loss_best", "valid_loss_best")  # what skorch's Checkpoin
 _PLAIN_CALLERS = ("sklearn.base", "sklearn.pipeline", "sklearn.utils")  # who call fit once, for the user
 _SEEDING = threading.RLock()  # torch has one generator for all threads: fits in threads take turns
 _OTHER_SCALE = 1e3  # between the trials of fit and of predict, more than electrodes and people differ by
+_ANOTHER_SCALE = 5  # between a pretrained network's trials and others: more than people differ by
 _FAR_FROM_ZERO = 10  # means of channels, in standard deviations: networks learn little so far from zero
 _LOOKS_LIKE_TOO_MUCH = 1e5  # median channel standard deviation: 0.1 volts, if it were µV
 _LOOKS_LIKE_VOLTS = 1e-3  # median channel standard deviation of EEG: 5-50 in µV, 1e-5 in volts
@@ -137,7 +139,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         0 is quiet; 1 shows a progress bar on a terminal for fits longer than a few seconds, outside
         searches; 2 shows it always.
     warm_start : bool, default=False
-        Let ``fit`` go on from the present weights and optimiser state instead of starting afresh.
+        Let ``fit`` go on from the present weights and optimiser state instead of starting afresh. Parameters
+        that would need another network, loss or optimiser must be as they were.
     pretrained : str, os.PathLike, FrozenEstimator or None, default=None
         Start from the weights of a fitted estimator of the same class and architecture parameters: a file
         of :func:`skeeg.save`, a repository of :func:`skeeg.push_to_hub`, or the estimator itself in
@@ -532,12 +535,26 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         self.optimizer_ = self._make_optimizer()
         return self
 
-    def _refresh_optimizer(self):
-        """Give the optimiser its options as they are set now; what it has gathered stays."""
-        for group, fresh in zip(
-            self.optimizer_.param_groups, self._make_optimizer().param_groups, strict=True
+    def _refresh(self):
+        """Give loss and optimiser their options as they are set now; what they have gathered stays."""
+        self.check_params_unchanged()
+        losses = {"cross_entropy": nn.CrossEntropyLoss, "dual_prototype": DualPrototypeLoss}
+        fresh = self._make_optimizer()
+        for name, same in (
+            ("loss", type(self.criterion_) is losses.get(self.loss, self.loss)),
+            ("optimizer", type(self.optimizer_) is type(fresh)),
+            ("freeze_encoder", self.freeze_encoder == getattr(self.module_, "_frozen", False)),
         ):
-            group.update({name: value for name, value in fresh.items() if name != "params"})
+            if not same:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is not what training began with, and it cannot go on: "
+                    "set it back, or fit afresh, from these weights by pretrained=FrozenEstimator(fitted)"
+                )
+        for name in ("label_smoothing", "compactness_weight", "explicit_force_weight"):
+            if hasattr(self.criterion_, name):
+                setattr(self.criterion_, name, getattr(self, name))
+        for group, options in zip(self.optimizer_.param_groups, fresh.param_groups, strict=True):
+            group.update({name: value for name, value in options.items() if name != "params"})
 
     def _make_optimizer(self):
         named = [(name, p) for name, p in self.get_all_learnable_params() if p.requires_grad]
@@ -739,9 +756,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                 f"{weights.min()}, the largest {weights.max()}"
             )
         if groups is not None:
-            groups = column_or_1d(groups)
-            if len(groups) != len(y):
-                raise ValueError(f"groups has {len(groups)} entries, but X has {len(y)} trials")
+            groups = check_groups(groups, y)
         kept = weights > 0  # a trial of no weight is no trial, for batch statistics too
         if afresh:
             self._learn_shape(trials, np.unique(y[kept] if classes is None else classes))
@@ -752,6 +767,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         if len(unknown):
             raise ValueError(f"y has labels {unknown.tolist()} that are not in {self.classes_.tolist()}")
         self._warn_of_units(data)
+        if afresh and self.pretrained is not None:
+            self._warn_of_another_scale()
         if afresh and self.freeze_encoder and self.pretrained is None:
             warnings.warn(
                 "freeze_encoder=True without pretrained freezes an encoder of random weights",
@@ -767,7 +784,12 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                 groups,
                 seed=seed,
             )
-            valid = None if valid is None else valid[kept[valid]]
+            if valid is not None:
+                valid = valid[kept[valid]]
+                if not len(valid):
+                    raise ValueError(
+                        "all validation trials have sample_weight 0; hold out others, by train_split"
+                    )
             copies, weights = _copies_and_weights(weights)
             train = np.repeat(train, copies[train])
             train = train[np.lexsort((codes[train], _order_keys(data)[train]))]
@@ -782,7 +804,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             if afresh:
                 self.initialize()
             else:
-                self._refresh_optimizer()
+                self._refresh()
             self.module_.train()
             try:
                 with self._threads():
@@ -790,6 +812,17 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             finally:
                 self.module_.eval()
         return self
+
+    def _warn_of_another_scale(self):
+        there = self._source.scale_
+        if not there <= self.scale_ * _ANOTHER_SCALE <= there * _ANOTHER_SCALE**2:
+            warnings.warn(
+                f"the median standard deviation of a channel is {self.scale_:.1e}, it was {there:.1e} where "
+                "the pretrained network was trained: put the steps that were before it, such as Scaler(), "
+                "before this one too (of a pretrained Pipeline, the last step alone is taken)",
+                UserWarning,
+                stacklevel=5,
+            )
 
     def _warn_of_other_units(self, data):
         some = data[:: max(1, len(data) // 8), :, :: max(1, self.n_times_ // 64)]
@@ -908,8 +941,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                 name = "constant" if continuing else self.lr_schedule
                 schedule = self._make_schedule(name, n_epochs, len(iterator))
                 for _ in range(n_epochs):
-                    self._run_epoch((iterator, iterator_valid), datasets, schedule, best, bar)
-                    if self.patience and valid is not None and best.patience >= self.patience:
+                    stopped = self._run_epoch((iterator, iterator_valid), datasets, schedule, best, bar)
+                    if stopped or (self.patience and valid is not None and best.patience >= self.patience):
                         break
                 epoch = len(self.history) if valid is None else best.restore()
                 if self.refit_epochs and valid is not None and not continuing:
@@ -918,7 +951,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                     iterator = self.get_iterator(dataset_train, training=True)
                     schedule = schedule if isinstance(schedule, ReduceLROnPlateau) else None
                     for _ in range(self.refit_epochs):
-                        self._run_epoch((iterator, None), datasets, schedule, best, bar)
+                        if self._run_epoch((iterator, None), datasets, schedule, best, bar):
+                            break
                     epoch = len(self.history)
         except KeyboardInterrupt:
             if _inside_search():
@@ -937,6 +971,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         return self
 
     def _run_epoch(self, iterators, datasets, schedule, best, bar):
+        """Train an epoch and validate; True where a callback asks to stop."""
         iterator, iterator_valid = iterators
         self.notify("on_epoch_begin", **datasets)  # skorch opens the epoch in the history
         lr = self.optimizer_.param_groups[0]["lr"]
@@ -962,9 +997,16 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             loss_name = name.removesuffix("_best")
             if loss_name in shown:
                 self.history.record(name, shown[loss_name] <= min(self.history[:, loss_name]))
-        self.notify("on_epoch_end", **datasets)
+        stopped = False
+        try:
+            self.notify("on_epoch_end", **datasets)
+        except KeyboardInterrupt as stop:
+            if not _is_raised_by_skorch(stop):
+                raise
+            stopped = True
         bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
         bar.update()
+        return stopped
 
     def _validate(self, iterator, dataset):
         """Measure and record loss and scores on validation trials."""
@@ -980,10 +1022,24 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         scores["valid_accuracy"] = accuracy_score(dataset.codes, predicted, sample_weight=dataset.weights)
         if self.monitor not in ("loss", "accuracy"):
             name = self.monitor if isinstance(self.monitor, str) else "score"
-            scores[f"valid_{name}"] = float(get_scorer(self.monitor)(self, dataset.X, dataset.y))
+            scores[f"valid_{name}"] = self._monitored(dataset)
         for name, value in scores.items():
             self.history.record(name, value)
         return scores
+
+    def _monitored(self, dataset):
+        problem, cause = "is not a number", None
+        try:
+            score = float(get_scorer(self.monitor)(self, dataset.X, dataset.y))
+        except ValueError as error:
+            score, problem, cause = np.nan, f"failed ({error})", error
+        if np.isnan(score):
+            raise ValueError(
+                f"monitor={self.monitor!r} {problem} on the validation trials, which hold the classes "
+                f"{np.unique(dataset.y).tolist()} of {self.classes_.tolist()}; hold out others, by "
+                "train_split, or monitor another score"
+            ) from cause
+        return score
 
     def _mean_loss(self, iterator, step_fn, *, training, schedule=None):
         losses, sizes = [], []
@@ -1010,7 +1066,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
     def get_iterator(self, dataset, training=False):
         """Make the iterator over a :class:`skeeg.iterators.TrialDataset`."""
-        dataset = TrialDataset(self._map_channels(dataset.X), dataset.codes, dataset.weights, dataset.y)
+        if not (training and self.augmentation):  # augmentations see the channels of X, `_augment` maps them
+            dataset = TrialDataset(self._map_channels(dataset.X), dataset.codes, dataset.weights, dataset.y)
         if hasattr(self.module_, "prepare") and self.augmentation is None:
             # what no training step changes, such as a fixed filter bank, is done once
             dataset = TrialDataset(self.module_.prepare(dataset.X), dataset.codes, dataset.weights, dataset.y)
@@ -1037,7 +1094,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
             iterator.find_sums(self.module_.window_sums)
 
     def _map_channels(self, X):
-        return X if self.channel_map_ is None else torch.from_numpy(self.channel_map_) @ X
+        return X if self.channel_map_ is None else torch.from_numpy(self.channel_map_).to(X) @ X
 
     def _threads(self):
         """Networks of skeeg share trials among threads, others leave that to single operations."""
@@ -1069,7 +1126,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     def _augment(self, X, codes):
         for augmentation in self._augmentations:
             X, codes = augmentation.augment(X, codes, self._generator)
-        return X, codes
+        return (self._map_channels(X) if self._augmentations else X), codes
 
     def infer(self, x, features=False):
         """Run the network on a batch that is on its device; with ``features``, get a dict of outputs."""
@@ -1421,6 +1478,12 @@ def _resolve_device(device):
             'device="auto" takes what there is'
         ) from error
     return resolved
+
+
+def _is_raised_by_skorch(interrupt):
+    """Tell how skorch's EarlyStopping ends a fit from Ctrl-C."""
+    *_, (frame, _) = traceback.walk_tb(interrupt.__traceback__)
+    return frame.f_globals.get("__name__", "").startswith("skorch.callbacks")
 
 
 def _inside_search():

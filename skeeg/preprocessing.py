@@ -13,11 +13,10 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import signal
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skeeg._epochs import MICROVOLTS_PER_VOLT, EEGArray, as_trials, is_epochs
+from skeeg._epochs import MICROVOLTS_PER_VOLT, EEGArray, as_trials, check_groups, holds_epochs
 
 # The interquartile range of a normal distribution, in standard deviations.
 NORMAL_IQR = 1.3489795003921634
@@ -845,15 +844,14 @@ class FilterBank(_TrialTransformer):
 
 
 def _is_microvolt(X):
-    return isinstance(X, EEGArray) or is_epochs(X) or (isinstance(X, list) and all(map(is_epochs, X)))
+    return isinstance(X, EEGArray) or holds_epochs(X)
 
 
 def _rows_of_groups(groups, data):
     """Pairs (group, indices of its trials); the one group of all is None."""
     if groups is None:
         return [(None, slice(None))]
-    groups = column_or_1d(groups)
-    check_consistent_length(data, groups)
+    groups = check_groups(groups, data)
     names, membership = np.unique(groups, return_inverse=True)
     return [(name, np.flatnonzero(membership == i)) for i, name in enumerate(names.tolist())]
 

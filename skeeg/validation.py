@@ -15,7 +15,8 @@ def split_trials(train_split, y, groups=None, *, seed=0):
     Parameters
     ----------
     train_split : float, splitter, array-like of int, or None
-        A fraction of the trials, stratified by class and shuffled, whole groups where groups are given;
+        A fraction of the trials, stratified by class and shuffled, whole groups where groups are given (one
+        of n folds of groups, with n the nearest to 1 / fraction that there are groups for, and at least 2);
         a scikit-learn splitter, whose first split is taken; the indices of the validation trials; or
         None for no validation.
     y : ndarray, shape (n_trials,)
@@ -55,9 +56,15 @@ def split_trials(train_split, y, groups=None, *, seed=0):
     if hasattr(train_split, "split"):
         train, valid = next(iter(train_split.split(np.zeros((len(y), 1)), y, groups)))
     else:
-        valid = np.asarray(train_split)
+        try:
+            valid = np.asarray(train_split)
+        except ValueError:  # such as a pair of unequal arrays
+            valid = np.empty((0, 0))
         if valid.ndim != 1 or valid.dtype.kind not in "iu" or len(np.unique(valid)) != len(valid):
-            raise ValueError("train_split as indices must be distinct whole numbers, in one dimension")
+            raise ValueError(
+                "train_split as indices must be distinct whole numbers, in one dimension: the places of the "
+                "validation trials in X. Trials of their own go into X, and their places here"
+            )
         if len(valid) and (valid.min() < 0 or valid.max() >= len(y)):
             raise ValueError(
                 f"train_split has indices from {valid.min()} to {valid.max()}, but there are {len(y)} trials"

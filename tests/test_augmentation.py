@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from torch.testing import assert_close
 
 from skeeg import AttentionBaseNetClassifier, EEGArray
 from skeeg.augmentation import (
+    Augmentation,
     ChannelDropout,
     FourierSurrogate,
     MirrorLeftRight,
@@ -184,27 +186,72 @@ def made(augmentation, labels, **params):
 HANDS_AND_FEET = ["left_hand", "right_hand", "feet"]
 
 
-def test_mirroring_by_class_names_and_by_their_positions_is_the_same():
-    by_name = made(MirrorLeftRight(NAMES, ("right_hand", "left_hand")), HANDS_AND_FEET, random_state=0)
-    by_position = made(MirrorLeftRight(NAMES, (1, 2)), HANDS_AND_FEET, random_state=0)
-    for one, other in zip(by_name.module_.parameters(), by_position.module_.parameters(), strict=True):
-        assert torch.equal(one, other)
+def test_mirroring_swaps_the_classes_that_are_named():
+    names, numbers = ["left_hand", "right_hand", "feet"], [7, 4, 9]  # the same classes, sorted otherwise
+    by_name = MirrorLeftRight(NAMES, ("left_hand", "right_hand")).for_data(NAMES, np.unique(names))
+    by_number = MirrorLeftRight(NAMES, (7, 4)).for_data(NAMES, np.unique(numbers))
+    assert sorted(by_name.swapped_classes) == [1, 2]
+    assert sorted(by_number.swapped_classes) == [0, 1]
+    both = MirrorLeftRight(NAMES).for_data(NAMES, np.array([769, 770]))
+    assert sorted(both.swapped_classes) == [0, 1]
+    made(MirrorLeftRight(NAMES, ("right_hand", "left_hand")), HANDS_AND_FEET)
 
 
 @pytest.mark.parametrize(
     ("mirror", "message"),
     [
-        (MirrorLeftRight(NAMES), "'feet' and 'left_hand', which are not each other's mirror image"),
+        (MirrorLeftRight(NAMES), "swapped_classes='both' must be two of the classes"),
         (MirrorLeftRight(NAMES, ("left_hand", "feet")), "not each other's mirror image"),
-        (MirrorLeftRight(NAMES, (0, 5)), "must be two of the classes"),
+        (MirrorLeftRight(NAMES, (0, 1)), "must be two of the classes"),
         (MirrorLeftRight(NAMES, ("left", "right")), "must be two of the classes"),
-        (MirrorLeftRight(NAMES, (1, 1)), "must be two of the classes"),
+        (MirrorLeftRight(NAMES, ("feet", "feet")), "must be two of the classes"),
         (MirrorLeftRight(sorted(NAMES), None), "but the channels of X are"),
     ],
 )
 def test_mirroring_of_other_classes_or_channels_is_refused(mirror, message):
     with pytest.raises(ValueError, match=message):
         made(mirror, HANDS_AND_FEET)
+
+
+@pytest.mark.parametrize("names", [("C3..", "Cz..", "C4.."), ("E1", "E2", "E3")])
+def test_mirroring_needs_names_that_tell_the_side(names):
+    with pytest.raises(ValueError, match="no names of the 10-05 system"):
+        augmented(MirrorLeftRight(names), torch.zeros(4, 3, 10), torch.tensor([0, 1, 0, 1]))
+
+
+def test_mirroring_knows_the_10_05_system():
+    X = torch.arange(4.0)[None, :, None].expand(1, 4, 10)
+    mirror = MirrorLeftRight(["FCC3h", "FCC4h", "CPz", "Oz"])
+    Z, _ = augmented(mirror, X, torch.tensor([0]), probability=1.0)
+    assert Z[0, :, 0].tolist() == [1, 0, 2, 3]
+
+
+class Watching(Augmentation):
+    """Changes nothing, keeps what it is given."""
+
+    def __init__(self, seen=None):
+        self.seen = seen
+
+    def augment(self, X, y, generator):
+        self.seen.append(X)
+        return X, y
+
+
+def test_augmentations_see_the_channels_of_the_data_not_of_a_pretrained_network():
+    source = made(None, ["left", "right"], random_state=0)
+    X = EEGArray(np.random.default_rng(1).standard_normal((24, 6, 300)), 100, ["Pz", *NAMES[::-1]])
+    y = np.array(["left", "right"] * 12)
+    params = {"max_epochs": 1, "verbose": 0, "random_state": 0, "batch_size": 24}
+    params["pretrained"] = FrozenEstimator(source)
+    watching = Watching([])
+    plain = AttentionBaseNetClassifier(**params).fit(X, y)
+    changed = AttentionBaseNetClassifier(**params, augmentation=watching).fit(X, y)
+    assert watching.seen[0].shape == (24, 6, 300)
+    np.testing.assert_allclose(changed.history_["train_loss"], plain.history_["train_loss"], rtol=1e-5)
+    sides = ("left", "right")
+    AttentionBaseNetClassifier(**params, augmentation=MirrorLeftRight(X.ch_names, sides)).fit(X, y)
+    with pytest.raises(ValueError, match="but the channels of X are"):
+        AttentionBaseNetClassifier(**params, augmentation=MirrorLeftRight(NAMES, sides)).fit(X, y)
 
 
 def test_names_of_classes_need_an_estimator():

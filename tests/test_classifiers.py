@@ -10,8 +10,9 @@ import torch
 from sklearn.base import clone
 from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import Callback, Checkpoint, EpochScoring
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -102,6 +103,60 @@ class LouderNet(SincShallowNet):
 
 class LouderNetClassifier(SincShallowNetClassifier):
     module = LouderNet
+
+
+@pytest.mark.filterwarnings("error::UserWarning", "ignore:n_times:UserWarning")
+def test_early_stopping_of_skorch_ends_the_fit_alone_also_in_a_search():
+    stop = EarlyStopping(patience=1, threshold=10)
+    clf = AttentionBaseNetClassifier(train_split=0.25, callbacks=[stop], **QUICK)
+    assert len(clone(clf).fit(X, Y).history_) == 2
+    scores = cross_val_score(clf, X, Y, cv=3, error_score="raise")
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.filterwarnings("ignore:n_times:UserWarning", "ignore::sklearn.exceptions.UndefinedMetricWarning")
+@pytest.mark.parametrize("monitor", ["roc_auc", "neg_log_loss", lambda net, X, y: np.nan])
+def test_a_score_that_is_no_number_is_refused(monitor):
+    held_out = np.flatnonzero(Y == 1)[:4]
+    clf = AttentionBaseNetClassifier(train_split=held_out, monitor=monitor, **QUICK)
+    with pytest.raises(
+        ValueError, match=r"monitor=.* on the validation trials, which hold the classes \[1\]"
+    ):
+        clf.fit(X, Y)
+
+
+def test_validation_trials_without_weight_are_refused():
+    clf = AttentionBaseNetClassifier(train_split=[0, 1], **QUICK)
+    with pytest.raises(ValueError, match="all validation trials have sample_weight 0"):
+        clf.fit(X, Y, sample_weight=np.r_[0, 0, np.ones(22)])
+
+
+@pytest.mark.filterwarnings("ignore:n_times:UserWarning")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("loss", "dual_prototype"),
+        ("optimizer", "sgd"),
+        ("freeze_encoder", True),
+        ("attention_mode", "se"),
+    ],
+)
+def test_training_goes_on_with_the_same_network_loss_and_optimiser_alone(name, value):
+    clf = AttentionBaseNetClassifier(warm_start=True, **QUICK).fit(X, Y).set_params(**{name: value})
+    before = copy.deepcopy(clf.module_.state_dict())
+    for go_on in (clf.fit, clf.partial_fit):
+        with pytest.raises(ValueError, match=f"{name}="):
+            go_on(X, Y)
+    for key, tensor in clf.module_.state_dict().items():
+        assert torch.equal(tensor, before[key])
+
+
+@pytest.mark.filterwarnings("ignore:n_times:UserWarning")
+def test_training_goes_on_with_other_options_of_loss_and_optimiser():
+    clf = AttentionBaseNetClassifier(warm_start=True, **QUICK).fit(X, Y)
+    clf.set_params(label_smoothing=0.3, weight_decay=0.5).fit(X, Y)
+    assert clf.criterion_.label_smoothing == 0.3
+    assert clf.optimizer_.param_groups[0]["weight_decay"] == 0.5
 
 
 MANY_CHANNELS = RNG.normal(0, 10, (24, 16, 200)).astype(np.float32)  # more memory than sums of trials

@@ -140,10 +140,8 @@ def _fitted_to(first, trials):
 
 
 def _origin_of_name(path):
-    name = path.name.removesuffix(".gz").removesuffix(
-        path.suffixes[0] if path.suffix == ".gz" else path.suffix
-    )
-    origin = {"subject": re.sub("[-_]epo$", "", name), "session": "1", "run": "1"}
+    name = re.sub(r"([-_]epo)?(\.fif|\.fif\.gz|\.npz)$", "", path.name)
+    origin = {"subject": name, "session": "1", "run": "1"}
     for column, entity in _BIDS_ENTITIES.items():
         if found := re.search(rf"(?:^|_){entity}-([^_]+)", name):
             origin[column] = found[1]

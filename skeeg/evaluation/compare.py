@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import re
 import signal
 import sys
@@ -21,7 +22,7 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import get_routing_for_object
 from tqdm.auto import tqdm
 
-from skeeg._epochs import as_trials, is_epochs
+from skeeg._epochs import EEGArray, as_trials, holds_epochs
 from skeeg._files import write_atomically
 from skeeg.evaluation.results import Comparison, collect
 from skeeg.evaluation.splits import make_folds
@@ -146,12 +147,20 @@ def compare(
         *collect(done, tasks, folds, y, classes, metadata),
         classes=classes,
         chance=float(max(np.mean(y == label) for label in classes)),
-        cv=cv if isinstance(cv, str) else type(cv).__name__,
-        interrupted=ctrl_c.pressed,
+        cv=_name_of(cv),
+        interrupted=len(done) < len(tasks),
     )
     if out is not None:
         result.save(out)
     return result
+
+
+def _name_of(cv):
+    if isinstance(cv, str):
+        return cv
+    if isinstance(cv, int):
+        return "stratified"
+    return type(cv).__name__ if hasattr(cv, "split") else "given folds"
 
 
 def _read_fold(path):
@@ -163,7 +172,8 @@ def _read_fold(path):
 
 def _check_data(X, y, metadata):
     """Arrays and a DataFrame of one length, or an error that says what does not fit."""
-    if is_epochs(X):  # their EEG channels in µV, which know their names and rate
+    if holds_epochs(X) or (isinstance(X, EEGArray) and y is None):
+        # the EEG channels of Epochs in µV, which know their names and rate
         trials = as_trials(X)
         X, y = trials.wrap(trials.data), trials.labels if y is None else y
     X, y = np.asanyarray(X), np.asarray(y)  # an EEGArray stays one
@@ -239,11 +249,17 @@ def _name_files(directory, tasks, pipelines, folds, X, y, groups):
     files = {}
     for name, k in tasks:
         try:
-            key = joblib.hash([common, pipelines[name], *folds[k]])
+            key = joblib.hash([common, pipelines[name], _pretrained_files(pipelines[name]), *folds[k]])
         except Exception:  # what cannot be pickled (a lambda) has no hash: always computed anew
             key = uuid.uuid4().hex
         files[name, k] = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-fold{k}-{key}.json"
     return files
+
+
+def _pretrained_files(pipeline):
+    """Content of the files that weights come from, which may change under their names."""
+    values = (v for k, v in pipeline.get_params().items() if k.split("__")[-1] == "pretrained")
+    return [Path(v).read_bytes() for v in values if isinstance(v, (str, os.PathLike)) and Path(v).is_file()]
 
 
 def _fit_and_score(task, pipeline, X, y, groups, classes, train, test):

@@ -184,6 +184,9 @@ class Comparison:
         if len(tests):
             correction = f", Holm's correction for {len(tests)} tests" if len(tests) > 1 else ""
             lines.append(f"p: Wilcoxon signed-rank test over subjects{correction}")
+        for name, n_tested in table["n_subjects"].items():
+            if n_tested < n_subjects and not table.loc[name, "n_failed"]:
+                lines.append(f"{name} was tested on {n_tested} of {n_subjects} subjects")
         for name, errors in self.scores[self.scores["error"] != ""].groupby("pipeline", sort=False):
             n_failed, first_error = errors["fold"].nunique(), errors.iloc[0]
             lines.append(

@@ -11,6 +11,8 @@ class TrainingDisplay:
     history : DataFrame
         One row an epoch: ``epoch``, ``train_loss`` and, where there was a validation split,
         ``valid_loss`` and ``valid_accuracy`` (0 to 1).
+    best_epoch : int, optional
+        The epoch whose weights were kept, to be marked; that of the lowest validation loss when not given.
 
     Attributes
     ----------
@@ -22,7 +24,7 @@ class TrainingDisplay:
     lines_ : dict of str -> Line2D
         Line of each column drawn.
     best_ : Line2D or None
-        The epoch with the lowest validation loss.
+        The epoch that is marked, where there was a validation split.
 
     Examples
     --------
@@ -35,8 +37,9 @@ class TrainingDisplay:
     ['train_loss', 'valid_loss']
     """
 
-    def __init__(self, history):
+    def __init__(self, history, best_epoch=None):
         self.history = history
+        self.best_epoch = best_epoch
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None):
@@ -73,7 +76,7 @@ class TrainingDisplay:
             )
         if len(network.history_) == 0:
             raise ValueError(f"{type(network).__name__} was stopped before an epoch ended: nothing to draw.")
-        return cls(network.history_).plot(ax=ax)
+        return cls(network.history_, network.best_epoch_).plot(ax=ax)
 
     def plot(self, ax=None):
         """Draw the curves.
@@ -102,10 +105,10 @@ class TrainingDisplay:
             (self.lines_["valid_loss"],) = ax.plot(
                 epochs, self.history["valid_loss"], color=BLUE, label="validation loss"
             )
-            best = epochs[self.history["valid_loss"].idxmin()]
-            self.best_ = ax.axvline(
-                best, color="0.5", lw=1, ls=":", label=f"lowest validation loss (epoch {best})"
-            )
+            best, what = self.best_epoch, "weights kept"
+            if best is None:
+                best, what = epochs[self.history["valid_loss"].idxmin()], "lowest validation loss"
+            self.best_ = ax.axvline(best, color="0.5", lw=1, ls=":", label=f"{what} (epoch {best})")
         if "valid_accuracy" in self.history and self.history["valid_accuracy"].notna().any():
             self.ax_accuracy_ = ax.twinx()
             percent = 100 * self.history["valid_accuracy"]
