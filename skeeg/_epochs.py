@@ -277,7 +277,8 @@ def as_trials(X, dtype=np.float32):
         When X is sparse, a continuous recording, an average, or holds what is not a number.
     """
     sfreq = ch_names = labels = None
-    if holds_epochs(X):
+    from_epochs = holds_epochs(X)
+    if from_epochs:
         X, sfreq, ch_names, labels = _read_epochs([X] if is_epochs(X) else X)
     elif isinstance(X, EEGArray):
         sfreq, ch_names, labels = X.sfreq, X.ch_names, X.labels
@@ -310,6 +311,7 @@ def as_trials(X, dtype=np.float32):
             raise ValueError(
                 f"Found array with 0 {what} (shape={flat}) while a minimum of 1 is required: X has "
                 f"{data.shape[0]} trials of {data.shape[1]} channels x {data.shape[2]} samples"
+                + ("; all epochs were dropped, epochs.drop_log says why" if from_epochs else "")
             )
     try:
         with np.errstate(over="ignore", invalid="ignore"):

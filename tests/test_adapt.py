@@ -191,6 +191,12 @@ def test_files_repositories_and_pipelines_serve(pretrained, tmp_path):
         np.testing.assert_array_equal(make(pretrained=place).fit(X, y).predict_proba(X), expected)
 
 
+def test_trials_of_another_scale_are_pointed_out(pretrained):
+    X, y = data(seed=1)
+    with pytest.warns(UserWarning, match=r"is 9\.9e-01, it was 9\.9e\+00 where the pretrained network"):
+        make(pretrained=FrozenEstimator(pretrained[SSTDPNClassifier])).fit(0.1 * X, y)
+
+
 def test_a_saved_adapted_estimator_does_not_need_what_it_started_from(pretrained, tmp_path):
     X, y = data(["Pz", "C4", "Cz", "C3", "Fz", "Oz"], seed=1)
     start, path = tmp_path / "start.safetensors", tmp_path / "adapted.safetensors"

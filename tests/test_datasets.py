@@ -64,6 +64,11 @@ def test_what_cannot_move_a_trial_keeps_what_is_known(remembering, same):
         assert known(same(remembering)) == (100.0, ("C3", "Cz", "C4"), list("abcdef"))
 
 
+def test_a_difference_of_channels_is_neither_of_them(remembering):
+    bipolar = remembering[:, [0]] - remembering[:, [2]]
+    assert (bipolar.ch_names, bipolar.sfreq, bipolar.labels.tolist()) == (None, 100.0, list("abcdef"))
+
+
 def test_in_place_arithmetic_keeps_the_array_and_changes_its_values(remembering):
     X, before = remembering, np.array(remembering)
     X *= 2
@@ -515,3 +520,29 @@ def test_channels_that_files_do_not_share_are_named(tmp_path):
 def test_wrong_descriptions_of_an_array(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         EEGArray(np.zeros((2, 3, 50)), **wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "origin"),
+    [
+        ("sub-01-epo.fif", ("01", "1", "1")),
+        ("sub-02_ses-3_run-2-epo.fif", ("02", "3", "2")),
+        ("sub-02_ses-3_epo.fif.gz", ("02", "3", "1")),
+        ("anna.v2-epo.fif.gz", ("anna.v2", "1", "1")),
+    ],
+)
+def test_names_of_files_tell_whose_they_are(name, origin, tmp_path):
+    make_epochs().save(tmp_path / name, verbose="error")
+    _, _, metadata = load_epochs(tmp_path / name)
+    assert tuple(metadata.iloc[0]) == origin
+
+
+def test_a_sampling_rate_is_a_number():
+    with pytest.raises(ValueError, match="sfreq='100' must be a positive number of Hz"):
+        EEGArray(np.zeros((2, 3, 4)), sfreq="100")
+
+
+def test_epochs_that_were_all_dropped_say_so():
+    epochs = make_epochs().drop(list(range(10)), verbose="error")
+    with pytest.raises(ValueError, match=r"0 trials of .*drop_log says why"):
+        as_trials(epochs)

@@ -17,6 +17,8 @@ from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold, cross_val
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from skeeg import AttentionBaseNetClassifier
+from skeeg.datasets import make_motor_imagery
 from skeeg.evaluation import Comparison, compare, make_folds
 
 
@@ -511,7 +513,9 @@ def test_epochs_are_compared_by_their_good_channels_in_microvolts():
             return super().fit(X[:, 0], y)
 
     metadata = pd.DataFrame({"subject": np.repeat([1, 2], 6)})
-    compare({"look": Look()}, epochs, events[:, 2], metadata, progress=False)
+    for X, y in ((epochs, events[:, 2]), (epochs, None), ([epochs[:6], epochs[6:]], None)):
+        compare({"look": Look()}, X, y, metadata, progress=False)
+    assert len(seen) == 3 * 2
     for shape, ch_names, deviation in seen:
         assert (shape, ch_names) == ((2, 50), ("C3", "C4"))
         assert 5 < deviation < 20
@@ -520,6 +524,30 @@ def test_epochs_are_compared_by_their_good_channels_in_microvolts():
 def test_metadata_that_is_no_table_is_refused():
     with pytest.raises(TypeError, match=r"metadata must be a DataFrame .* not list"):
         compare({"dummy": DummyClassifier()}, np.zeros((4, 2, 10)), [0, 1, 0, 1], [1, 1, 2, 2])
+
+
+def test_other_weights_under_the_same_name_are_other_folds(tmp_path):
+    X, y, metadata = make_motor_imagery(2, 16, n_chans=3, difficulty=0.0, random_state=0)
+    params = {"max_epochs": 1, "verbose": 0, "random_state": 0}
+    tuned = AttentionBaseNetClassifier(pretrained=tmp_path / "weights", lr=1e-9, **params)
+
+    def probabilities(seed):
+        first = AttentionBaseNetClassifier(**params).set_params(random_state=seed)
+        first.fit(X, y).save(tmp_path / "weights")
+        result = compare({"tuned": tuned}, X, y, metadata, out=tmp_path / "out", progress=False)
+        return result.predictions["proba_left_hand"].to_numpy()
+
+    once = probabilities(0)
+    np.testing.assert_array_equal(probabilities(0), once)
+    assert not np.allclose(probabilities(1), once, atol=1e-4)
+
+
+def test_the_table_says_who_was_tested_on_fewer_subjects(comparison):
+    scores = comparison.scores
+    name, subject = scores["pipeline"].iloc[0], scores["subject"].iloc[0]
+    n_subjects = scores["subject"].nunique()
+    comparison.scores = scores[(scores["pipeline"] != name) | (scores["subject"] != subject)]
+    assert f"{name} was tested on {n_subjects - 1} of {n_subjects} subjects" in str(comparison)
 
 
 def test_a_damaged_fold_is_named(tmp_path):

@@ -98,7 +98,11 @@ def test_training_display_draws_the_history_of_a_network_in_a_pipeline():
         x, values = display.lines_[column].get_data()
         np.testing.assert_array_equal(x, [1, 2, 3])
         np.testing.assert_allclose(values, scale * history[column])
-    assert display.best_.get_xdata()[0] == history["epoch"][history["valid_loss"].idxmin()]
+    lowest = history["epoch"][history["valid_loss"].idxmin()]
+    assert TrainingDisplay(history).plot().best_.get_xdata()[0] == lowest
+    assert display.best_.get_xdata()[0] == pipeline[-1].best_epoch_ == lowest
+    pipeline[-1].best_epoch_ = 3  # as another monitor may have it
+    assert TrainingDisplay.from_estimator(pipeline).best_.get_xdata()[0] == 3
 
 
 def test_training_display_without_validation_draws_the_training_loss_alone():

@@ -203,7 +203,8 @@ def test_microvolt_multiplies_arrays_and_leaves_what_is_in_microvolts(epochs):
     volts = epochs.get_data(picks="eeg")
     scaler = Scaler("microvolt")
     assert_allclose(scaler.fit_transform(volts), 1e6 * volts)
-    assert_allclose(np.asarray(scaler.fit_transform(epochs)), 1e6 * volts)
+    for X in (epochs, [epochs], (epochs,)):
+        assert_allclose(np.asarray(scaler.fit_transform(X)), 1e6 * volts)
     microvolts = EEGArray(1e6 * volts, SFREQ)
     assert_array_equal(np.asarray(scaler.transform(microvolts)), np.asarray(microvolts))
 

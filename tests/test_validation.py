@@ -40,6 +40,7 @@ def test_splitters_and_indices():
         ([60], "60 trials"),
         ([1, 1], "distinct"),
         ([0.5], "whole numbers"),
+        ((np.zeros((8, 3, 100)), np.zeros(8)), "the places of the validation trials in X"),
         (np.flatnonzero(Y == 0), "no trial"),
     ],
 )
