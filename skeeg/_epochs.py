@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from numbers import Real
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
 MICROVOLTS_PER_VOLT = 1e6
+OTHER_SCALE = 1e3  # between trials of fit and others, more than electrodes and people differ by
 _EVERYTHING = slice(None)
 
 
@@ -392,3 +394,29 @@ def standard_montage():
     # MNE 1.13 renamed it
     name = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
     return mne.channels.make_standard_montage(name)
+
+
+def warn_of_other_units(data, scale):
+    """Point out trials whose scale is not that of the trials of fit; a quick look at some of them.
+
+    Parameters
+    ----------
+    data : ndarray, shape (n_trials, n_chans, n_times)
+        Trials.
+    scale : float
+        Median standard deviation of a channel in fit.
+    """
+    typical = typical_scale(data[:: max(1, len(data) // 8), :, :: max(1, data.shape[2] // 64)])
+    if typical and not scale <= typical * OTHER_SCALE <= scale * OTHER_SCALE**2:
+        warnings.warn(
+            f"the median standard deviation of a channel is {typical:.1e}, it was {scale:.1e} in fit: X "
+            "seems to have another unit; give both in µV",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def typical_scale(data):
+    """Get the median standard deviation of a channel in a trial."""
+    deviations = np.sort(data.std(axis=2), axis=None)
+    return float(deviations[len(deviations) // 2])  # np.median takes longer than small networks do

@@ -35,7 +35,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm.auto import tqdm
 
-from skeeg._epochs import as_trials, check_groups
+from skeeg._epochs import as_trials, check_groups, warn_of_other_units
 from skeeg.adapt import find_pretrained, freeze_encoder, learn_channels, start_from
 from skeeg.augmentation import Augmentation
 from skeeg.iterators import TrialDataset, TrialIterator
@@ -65,7 +65,6 @@ _ROUTED = (
 _BEST_SO_FAR = ("train_loss_best", "valid_loss_best")  # what skorch's Checkpoint asks the history for
 _PLAIN_CALLERS = ("sklearn.base", "sklearn.pipeline", "sklearn.utils")  # who call fit once, for the user
 _SEEDING = threading.RLock()  # torch has one generator for all threads: fits in threads take turns
-_OTHER_SCALE = 1e3  # between the trials of fit and of predict, more than electrodes and people differ by
 _ANOTHER_SCALE = 5  # between a pretrained network's trials and others: more than people differ by
 _FAR_FROM_ZERO = 10  # means of channels, in standard deviations: networks learn little so far from zero
 _LOOKS_LIKE_TOO_MUCH = 1e5  # median channel standard deviation: 0.1 volts, if it were µV
@@ -108,8 +107,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     lr_schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="one_cycle"
         How the learning rate changes; options through ``lr_schedule__...``, see :mod:`skeeg.schedules`.
     train_split : float, splitter, array-like of int, or None, default=None
-        Trials held out for validation: a fraction (stratified, shuffled, whole groups where ``groups`` are
-        given), the first split of a scikit-learn splitter, the indices of trials, or none.
+        Trials held out for validation: a fraction (stratified, shuffled; where ``groups`` are given whole
+        groups, the nearest to it that there are: of two groups one), the first split of a scikit-learn
+        splitter, the indices of trials, or none.
     monitor : "loss", "accuracy", scorer name or callable, default="loss"
         What is watched on the validation trials; the weights of the best epoch are restored.
     patience : int or None, default=None
@@ -824,18 +824,6 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                 stacklevel=5,
             )
 
-    def _warn_of_other_units(self, data):
-        some = data[:: max(1, len(data) // 8), :, :: max(1, self.n_times_ // 64)]
-        deviations = np.sort(some.std(axis=2), axis=None)
-        typical = deviations[len(deviations) // 2]  # np.median takes longer than small networks do
-        if not self.scale_ <= typical * _OTHER_SCALE <= self.scale_ * _OTHER_SCALE**2:
-            warnings.warn(
-                f"the median standard deviation of a channel is {typical:.1e}, it was {self.scale_:.1e} in "
-                "fit: X seems to have another unit; give both in µV",
-                UserWarning,
-                stacklevel=4,
-            )
-
     def _learn_shape(self, trials, classes):
         if len(classes) < 2:
             raise ValueError(f"y has 1 class only, {classes.tolist()}; a classifier needs at least 2 classes")
@@ -1167,7 +1155,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         """Run the network over trials, a batch at a time; on the CPU, as one tensor."""
         check_is_fitted(self)
         data = self._check_shape(as_trials(X))
-        self._warn_of_other_units(data)
+        warn_of_other_units(data, self.scale_)
         data = self._map_channels(_as_tensor(data))
         run = self._network if function == "forward" else getattr(self.module_, function, self._network)
         was_training = self.module_.training  # a scorer may ask while training
@@ -1280,6 +1268,11 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         if y is None:
             trials = as_trials(X)
             y = self._check_labels(None, len(trials.data), trials.labels)
+            if not np.isin(y, self.classes_).any():
+                raise ValueError(
+                    f"the labels that X knows, {np.unique(y).tolist()}, are none of the classes "
+                    f"{self.classes_.tolist()}; give y"
+                )
         return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
 
     # ----- saving, sharing --------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import sys
+import textwrap
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -173,10 +174,14 @@ def _compare(arguments, error):
             pipelines = make_pipelines(
                 names, sfreq=X.sfreq, random_state=arguments.seed, max_epochs=max_epochs
             )
-            print(
-                f"{len(X)} trials of {metadata['subject'].nunique()} subjects: {X.shape[1]} channels, "
+            subjects = metadata["subject"].unique()
+            told = (
+                f"{len(X)} trials of {len(subjects)} subjects: {X.shape[1]} channels, "
                 f"{X.shape[2]} samples at {X.sfreq:g} Hz"
             )
+            if arguments.data not in (["simulated"], ["eegbci"]):  # files may be named otherwise than thought
+                told += "\n" + textwrap.shorten(f"subjects: {', '.join(map(str, subjects))}", 100)
+            print(told)
             result = compare(
                 pipelines,
                 X,

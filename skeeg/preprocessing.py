@@ -16,7 +16,15 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skeeg._epochs import MICROVOLTS_PER_VOLT, EEGArray, as_trials, check_groups, holds_epochs
+from skeeg._epochs import (
+    MICROVOLTS_PER_VOLT,
+    EEGArray,
+    as_trials,
+    check_groups,
+    holds_epochs,
+    typical_scale,
+    warn_of_other_units,
+)
 
 # The interquartile range of a normal distribution, in standard deviations.
 NORMAL_IQR = 1.3489795003921634
@@ -362,6 +370,8 @@ class BandPass(_TrialTransformer):
     ----------
     sfreq_ : float
         Sampling rate in Hz.
+    scale_ : float
+        Median standard deviation of a channel in fit; trials of another unit are warned of.
     sos_ : ndarray of float64, shape (n_sections, 6)
         Second-order sections of the filter.
     n_chans_ : int
@@ -419,7 +429,8 @@ class BandPass(_TrialTransformer):
         BandPass
             Itself.
         """
-        self.sfreq_ = self._sampling_rate(self._fit_trials(X))
+        trials = self._fit_trials(X)
+        self.sfreq_, self.scale_ = self._sampling_rate(trials), typical_scale(trials.data)
         edges = [edge for edge in (self.low, self.high) if edge is not None]
         if not edges or edges != sorted(set(edges)) or edges[-1] >= self.sfreq_ / 2:
             raise ValueError(
@@ -446,6 +457,7 @@ class BandPass(_TrialTransformer):
         """
         trials = self._check_trials(X)
         self._check_sampling_rate(trials)
+        warn_of_other_units(trials.data, self.scale_)
         # SciPy's default reflection, or as much of it as a short trial can give.
         sos = np.array(self.sos_)  # SciPy wants memory that it could write to, joblib's maps are not
         reflection = min(3 * (2 * len(self.sos_) + 1), trials.data.shape[2] - 1)
@@ -764,6 +776,8 @@ class FilterBank(_TrialTransformer):
         Edges in Hz.
     sfreq_ : float
         Sampling rate in Hz.
+    scale_ : float
+        Median standard deviation of a channel in fit; trials of another unit are warned of.
     n_chans_ : int
         Number of channels.
     ch_names_ : tuple of str or None
@@ -812,7 +826,8 @@ class FilterBank(_TrialTransformer):
         FilterBank
             Itself.
         """
-        self.sfreq_ = self._sampling_rate(self._fit_trials(X))
+        trials = self._fit_trials(X)
+        self.sfreq_, self.scale_ = self._sampling_rate(trials), typical_scale(trials.data)
         self.bands_ = self._design().bands
         return self
 
@@ -833,6 +848,7 @@ class FilterBank(_TrialTransformer):
 
         trials = self._check_trials(X)
         self._check_sampling_rate(trials)
+        warn_of_other_units(trials.data, self.scale_)
         data = trials.data if trials.data.flags.writeable else trials.data.copy()
         return self._design()(torch.from_numpy(data)).numpy()
 

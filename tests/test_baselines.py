@@ -1,5 +1,7 @@
 """Baselines: they decode, on every montage, rank and label, quietly."""
 
+import warnings
+
 import mne
 import numpy as np
 import pandas as pd
@@ -118,3 +120,14 @@ def test_filter_bank_fits_are_repeatable(recording):
     X, y = recording
     first, second = (make_small_fbcsp_lda().fit(X[:80], y[:80]).predict_proba(X[80:]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+@all_baselines
+def test_trials_of_another_unit_are_pointed_out(make):
+    X, y, _ = make_motor_imagery(1, 40, n_chans=5, difficulty=0.0, random_state=0)
+    pipeline = make().fit(X, y)
+    with pytest.warns(UserWarning, match="another unit"):
+        pipeline.predict(1e-6 * X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        pipeline.predict(3 * X)

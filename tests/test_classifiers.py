@@ -159,6 +159,17 @@ def test_training_goes_on_with_other_options_of_loss_and_optimiser():
     assert clf.optimizer_.param_groups[0]["weight_decay"] == 0.5
 
 
+@pytest.mark.filterwarnings("ignore:n_times:UserWarning")
+def test_scores_need_labels_of_the_same_names():
+    clf = AttentionBaseNetClassifier(**QUICK).fit(X, np.where(Y == 1, "fist", "rest"))
+    known = EEGArray(X, labels=np.where(Y == 1, "fist", "rest"))
+    assert clf.score(known) == clf.score(X, known.labels)
+    with pytest.raises(
+        ValueError, match=r"\['T1', 'T2'\], are none of the classes \['fist', 'rest'\]; give y"
+    ):
+        clf.score(EEGArray(X, labels=np.where(Y == 1, "T1", "T2")))
+
+
 MANY_CHANNELS = RNG.normal(0, 10, (24, 16, 200)).astype(np.float32)  # more memory than sums of trials
 
 

@@ -40,7 +40,7 @@ def test_compare_prints_a_table_and_writes_results(files, tmp_path, capsys):
     command = ["compare", "--data", *files, "--pipelines", names, "--epochs", "2", "--out", str(out)]
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "36 trials of 3 subjects: 5 channels, 250 samples at 125 Hz" in printed
+    assert "36 trials of 3 subjects: 5 channels, 250 samples at 125 Hz\nsubjects: 1, 2, 3\n" in printed
     assert "cross-subject: 3 subjects, 3 folds, 2 classes, chance 50.0 %" in printed
     assert max(map(len, printed.splitlines()[:-1])) <= 100
     for name in names.split(","):
@@ -186,6 +186,7 @@ def test_a_reader_that_has_read_enough_is_no_error(files, tmp_path):
     command = [sys.executable, "-c", program, "compare", "--data", *files, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert "36 trials" in process.stdout.readline()
+        assert "subjects: 1, 2, 3" in process.stdout.readline()
         process.stdout.close()
         told = process.stderr.read()
     assert process.returncode == 0, told
