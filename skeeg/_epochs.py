@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 MICROVOLTS_PER_VOLT = 1e6
 OTHER_SCALE = 1e3  # between trials of fit and others, more than electrodes and people differ by
 _EVERYTHING = slice(None)
+_MISSING = ("None", "nan", "NaT", "<NA>")  # as NumPy and pandas print what is missing
 
 
 class EEGArray(np.ndarray):
@@ -42,8 +42,8 @@ class EEGArray(np.ndarray):
     Notes
     -----
     Only operations that cannot move a trial or a channel unnoticed keep the attributes: indexing, ``copy``,
-    ``astype`` and arithmetic that keeps the shape. The result of anything else (``take``, ``transpose``,
-    ``concatenate``, ...) has them all ``None``, rather than wrong.
+    ``astype`` and arithmetic that keeps the shape (channels of two names have none together). The result of
+    anything else (``take``, ``transpose``, ``concatenate``, ...) has them all ``None``, rather than wrong.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class EEGArray(np.ndarray):
                     f"{len(values)} {name} do not fit data of shape {array.shape}: "
                     "expected (n_trials, n_chans, n_times)"
                 )
-        if sfreq is not None and not (isinstance(sfreq, Real) and sfreq > 0):
+        if sfreq is not None and (isinstance(sfreq, (str, bool)) or not sfreq > 0):
             raise ValueError(f"sfreq={sfreq!r} must be a positive number of Hz")
         if ch_names is not None and len(set(ch_names)) < len(ch_names):
             raise ValueError(f"ch_names={list(ch_names)} names a channel twice")
@@ -104,10 +104,10 @@ class EEGArray(np.ndarray):
             return out[0] if len(out) == 1 else out
         result = getattr(ufunc, method)(*plain(inputs), **kwargs)
         if method == "__call__" and isinstance(result, np.ndarray) and result.shape == self.shape:
-            names = {array.ch_names for array in inputs if isinstance(array, EEGArray)}
-            # a difference of channels is neither of them
-            ch_names = self.ch_names if names == {self.ch_names} else None
-            return EEGArray(result, self.sfreq, ch_names, self.labels)
+            whole = [a for a in inputs if isinstance(a, EEGArray) and a.shape[1:2] == result.shape[1:2]]
+            names = {array.ch_names for array in whole} - {None}
+            # the difference of two channels is neither of them
+            return EEGArray(result, self.sfreq, names.pop() if len(names) == 1 else None, self.labels)
         return result
 
     def copy(self, order="C"):
@@ -378,12 +378,14 @@ def _stack(X):
 
 def check_groups(groups, trials):
     """Check that there is a group for each trial; give them as an array."""
-    groups = column_or_1d(groups)
-    if len(groups) != len(trials):
-        raise ValueError(f"groups has {len(groups)} entries, but X has {len(trials)} trials")
-    if np.isin(groups.astype(str), ["nan", "None", "<NA>", "NaT"]).any():
+    given = np.asarray(groups, dtype=object)
+    if given.shape != (len(trials),):
+        raise ValueError(
+            f"groups has shape {given.shape}, but X has {len(trials)} trials; give each its group"
+        )
+    if any(not isinstance(group, str) and str(group) in _MISSING for group in given):
         raise ValueError("groups has missing values; give every trial its group")
-    return groups
+    return column_or_1d(groups)
 
 
 @functools.cache
@@ -407,7 +409,7 @@ def warn_of_other_units(data, scale):
         Median standard deviation of a channel in fit.
     """
     typical = typical_scale(data[:: max(1, len(data) // 8), :, :: max(1, data.shape[2] // 64)])
-    if typical and not scale <= typical * OTHER_SCALE <= scale * OTHER_SCALE**2:
+    if min(typical, scale) > 0 and not scale <= typical * OTHER_SCALE <= scale * OTHER_SCALE**2:
         warnings.warn(
             f"the median standard deviation of a channel is {typical:.1e}, it was {scale:.1e} in fit: X "
             "seems to have another unit; give both in µV",

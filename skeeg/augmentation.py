@@ -266,6 +266,11 @@ class MirrorLeftRight(_RandomAugmentation):
             raise ValueError(f"swapped_classes={self.swapped_classes!r} must be two of the classes {classes}")
         first, second = map(str, swapped)
         has_sides = any(re.search("left|right", str(label), re.IGNORECASE) for label in classes)
+        if self.swapped_classes == "both" and isinstance(classes[0], str) and not has_sides:
+            raise ValueError(
+                f"swapped_classes='both', but the names of the classes {classes} do not say left and right: "
+                "name the two that change places, or give None"
+            )
         if has_sides and _other_side(first) != second:
             raise ValueError(
                 f"swapped_classes={self.swapped_classes!r} are {first!r} and {second!r}, which are not each "
@@ -283,8 +288,9 @@ class MirrorLeftRight(_RandomAugmentation):
                 f"{unknown} are no names of the 10-05 system, by which channels are mirrored; rename them "
                 "(mne.datasets.eegbci.standardize does so for EEGBCI) or leave them out"
             )
-        counterparts = [_counterpart(name) for name in names]
-        if alone := [name for name, other in zip(names, counterparts, strict=True) if other not in names]:
+        places = {name.casefold(): i for i, name in enumerate(names)}
+        counterparts = [_counterpart(name.casefold()) for name in names]
+        if alone := [name for name, other in zip(names, counterparts, strict=True) if other not in places]:
             raise ValueError(f"Channels {alone} have no counterpart in the other hemisphere; leave them out")
         codes = y
         if self.swapped_classes is not None:
@@ -295,7 +301,7 @@ class MirrorLeftRight(_RandomAugmentation):
                     "let an estimator augment"
                 )
             codes = torch.where(y == first, second, torch.where(y == second, first, y))
-        return X[:, [names.index(name) for name in counterparts]], codes
+        return X[:, [places[name] for name in counterparts]], codes
 
 
 def _other_side(label):

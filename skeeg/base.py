@@ -29,7 +29,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, check_is_fitted
 from skorch import NeuralNetClassifier
-from skorch.callbacks import EpochTimer
+from skorch.callbacks import EarlyStopping, EpochTimer
 from skorch.history import History
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -481,6 +481,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                 make()
         vars(self).pop("_compiled", None)
         self.initialize_history()
+        self._began_with = self._fixed_params()
         self.initialized_ = True
         return self
 
@@ -538,22 +539,13 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     def _refresh(self):
         """Give loss and optimiser their options as they are set now; what they have gathered stays."""
         self.check_params_unchanged()
-        losses = {"cross_entropy": nn.CrossEntropyLoss, "dual_prototype": DualPrototypeLoss}
-        fresh = self._make_optimizer()
-        for name, same in (
-            ("loss", type(self.criterion_) is losses.get(self.loss, self.loss)),
-            ("optimizer", type(self.optimizer_) is type(fresh)),
-            ("freeze_encoder", self.freeze_encoder == getattr(self.module_, "_frozen", False)),
+        if isinstance(self.loss, str):
+            for name in ("label_smoothing", "compactness_weight", "explicit_force_weight"):
+                if hasattr(self.criterion_, name):
+                    setattr(self.criterion_, name, getattr(self, name))
+        for group, options in zip(
+            self.optimizer_.param_groups, self._make_optimizer().param_groups, strict=True
         ):
-            if not same:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is not what training began with, and it cannot go on: "
-                    "set it back, or fit afresh, from these weights by pretrained=FrozenEstimator(fitted)"
-                )
-        for name in ("label_smoothing", "compactness_weight", "explicit_force_weight"):
-            if hasattr(self.criterion_, name):
-                setattr(self.criterion_, name, getattr(self, name))
-        for group, options in zip(self.optimizer_.param_groups, fresh.param_groups, strict=True):
             group.update({name: value for name, value in options.items() if name != "params"})
 
     def _make_optimizer(self):
@@ -913,6 +905,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         self
         """
         self.check_training_readiness()
+        self._check_watching_callbacks(valid)
         _keep_freed_memory()
         dataset_train = self._subset(trials, train)
         dataset_valid = None if valid is None else self._subset(trials, valid)
@@ -957,6 +950,18 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         self.best_epoch_ = epoch
         self.notify("on_train_end", X=trials.X, y=trials.y)
         return self
+
+    def _check_watching_callbacks(self, valid):
+        for name, callback in self.callbacks_:
+            monitor = getattr(callback, "monitor", None)
+            if not (isinstance(monitor, str) and monitor.startswith("valid")):
+                continue
+            if valid is None or self.refit_epochs:
+                epochs = "training" if valid is None else f"refit_epochs={self.refit_epochs}"
+                raise ValueError(
+                    f"the callback {name!r} watches {monitor!r}, but there is no validation in {epochs}: "
+                    "give train_split, or set patience instead of the callback"
+                )
 
     def _run_epoch(self, iterators, datasets, schedule, best, bar):
         """Train an epoch and validate; True where a callback asks to stop."""
@@ -1022,10 +1027,11 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         except ValueError as error:
             score, problem, cause = np.nan, f"failed ({error})", error
         if np.isnan(score):
+            held = np.unique(dataset.y).tolist()
+            remedy = "hold out others, by train_split, or " if held != self.classes_.tolist() else ""
             raise ValueError(
-                f"monitor={self.monitor!r} {problem} on the validation trials, which hold the classes "
-                f"{np.unique(dataset.y).tolist()} of {self.classes_.tolist()}; hold out others, by "
-                "train_split, or monitor another score"
+                f"monitor={self.monitor!r} {problem} on the validation trials, which hold the classes {held} "
+                f"of {self.classes_.tolist()}; {remedy}monitor another score"
             ) from cause
         return score
 
@@ -1056,7 +1062,11 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         """Make the iterator over a :class:`skeeg.iterators.TrialDataset`."""
         if not (training and self.augmentation):  # augmentations see the channels of X, `_augment` maps them
             dataset = TrialDataset(self._map_channels(dataset.X), dataset.codes, dataset.weights, dataset.y)
-        if hasattr(self.module_, "prepare") and self.augmentation is None:
+        if (
+            isinstance(self.module_, EEGModule)
+            and hasattr(self.module_, "prepare")
+            and self.augmentation is None
+        ):
             # what no training step changes, such as a fixed filter bank, is done once
             dataset = TrialDataset(self.module_.prepare(dataset.X), dataset.codes, dataset.weights, dataset.y)
         name = "iterator_train" if training else "iterator_valid"
@@ -1283,17 +1293,25 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         Raises
         ------
         ValueError
-            When a parameter is wrong, or another network follows from it than the trained one.
+            When a parameter is wrong, or another network, loss or optimiser follows from it than the trained
+            one.
         """
         self._validate_params()
         self._make_optimizer()
-        for name, value in self._module_params().items():
-            trained = getattr(self.module_, name, value)
-            if repr(trained) != repr(value):
+        for name, value in self._fixed_params().items():
+            trained = self._began_with.get(name)
+            if trained != value:
                 raise ValueError(
-                    f"{name}={value!r}, but the network was trained with {name}={trained!r}: set it back, or "
-                    "fit again"
+                    f"{name}={value}, but the network was trained with {name}={trained}: set it back, or fit "
+                    "afresh, without warm_start; pretrained=FrozenEstimator(fitted) starts from its weights"
                 )
+
+    def _fixed_params(self):
+        """What a network, once made, cannot change: parameters by name, as text."""
+        names = ("loss", "optimizer", "freeze_encoder")
+        options = {f"criterion__{k}": v for k, v in super().get_params_for("criterion").items()}
+        fixed = self._module_params() | {name: getattr(self, name) for name in names} | options
+        return {name: repr(value) for name, value in fixed.items()}
 
     def save(self, path):
         """Save to one file, for :func:`skeeg.load`; see :func:`skeeg.save`.
@@ -1476,7 +1494,7 @@ def _resolve_device(device):
 def _is_raised_by_skorch(interrupt):
     """Tell how skorch's EarlyStopping ends a fit from Ctrl-C."""
     *_, (frame, _) = traceback.walk_tb(interrupt.__traceback__)
-    return frame.f_globals.get("__name__", "").startswith("skorch.callbacks")
+    return isinstance(frame.f_locals.get("self"), EarlyStopping)
 
 
 def _inside_search():

@@ -55,9 +55,6 @@ def main(argv=None):
     except KeyboardInterrupt:  # while loading or drawing; `compare` itself keeps what it has
         print("\nInterrupted.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # who reads the table, such as `head`, has read enough; all is written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -181,7 +178,7 @@ def _compare(arguments, error):
             )
             if arguments.data not in (["simulated"], ["eegbci"]):  # files may be named otherwise than thought
                 told += "\n" + textwrap.shorten(f"subjects: {', '.join(map(str, subjects))}", 100)
-            print(told)
+            _say(told)
             result = compare(
                 pipelines,
                 X,
@@ -193,8 +190,6 @@ def _compare(arguments, error):
                 out=arguments.out,
                 random_state=arguments.seed,
             )
-        except BrokenPipeError:
-            raise
         except (ValueError, OSError) as wrong:  # data that cannot answer the question, a folder not writable
             error(str(wrong))
     for warning in caught:
@@ -203,12 +198,20 @@ def _compare(arguments, error):
     written = ["scores.csv", "predictions.csv", "differences.csv"]
     if not result.predictions.empty:
         written += _draw(result, arguments.out)
-    print(f"\n{result}")
-    print(f"\nwritten to {arguments.out}: {', '.join(written)}", flush=True)
+    _say(f"\n{result}")
+    _say(f"\nwritten to {arguments.out}: {', '.join(written)}")
     if result.interrupted:
-        print("Interrupted: the same command goes on with the missing folds.")
+        _say("Interrupted: the same command goes on with the missing folds.")
         return 130
     return 1 if result.predictions.empty else 0
+
+
+def _say(text):
+    """Print; a reader that has read enough, such as `head`, ends nothing."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _load(arguments, error):

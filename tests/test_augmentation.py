@@ -195,6 +195,9 @@ def test_mirroring_swaps_the_classes_that_are_named():
     both = MirrorLeftRight(NAMES).for_data(NAMES, np.array([769, 770]))
     assert sorted(both.swapped_classes) == [0, 1]
     made(MirrorLeftRight(NAMES, ("right_hand", "left_hand")), HANDS_AND_FEET)
+    with pytest.raises(ValueError, match="do not say left and right"):
+        made(MirrorLeftRight(NAMES), ["feet", "rest"])
+    made(MirrorLeftRight(NAMES, ("feet", "rest")), ["feet", "rest"])
 
 
 @pytest.mark.parametrize(
@@ -221,7 +224,7 @@ def test_mirroring_needs_names_that_tell_the_side(names):
 
 def test_mirroring_knows_the_10_05_system():
     X = torch.arange(4.0)[None, :, None].expand(1, 4, 10)
-    mirror = MirrorLeftRight(["FCC3h", "FCC4h", "CPz", "Oz"])
+    mirror = MirrorLeftRight(["FCC3h", "fcc4H", "CPz", "oz"])
     Z, _ = augmented(mirror, X, torch.tensor([0]), probability=1.0)
     assert Z[0, :, 0].tolist() == [1, 0, 2, 3]
 

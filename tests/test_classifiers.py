@@ -112,6 +112,9 @@ def test_early_stopping_of_skorch_ends_the_fit_alone_also_in_a_search():
     assert len(clone(clf).fit(X, Y).history_) == 2
     scores = cross_val_score(clf, X, Y, cv=3, error_score="raise")
     assert np.isfinite(scores).all()
+    for params in ({"refit_epochs": 2}, {"train_split": None}):
+        with pytest.raises(ValueError, match=r"'EarlyStopping' watches 'valid_loss', but there is no"):
+            clone(clf).set_params(**params).fit(X, Y)
 
 
 @pytest.mark.filterwarnings("ignore:n_times:UserWarning", "ignore::sklearn.exceptions.UndefinedMetricWarning")
@@ -149,6 +152,52 @@ def test_training_goes_on_with_the_same_network_loss_and_optimiser_alone(name, v
             go_on(X, Y)
     for key, tensor in clf.module_.state_dict().items():
         assert torch.equal(tensor, before[key])
+
+
+class PreparedNet(nn.Module):
+    """Keeps what it is given under its own names, and has methods that mean something else."""
+
+    def __init__(self, n_chans, n_outputs, dropout=0.5, hidden=(4,)):
+        super().__init__()
+        self.dropout, self.hidden = nn.Dropout(dropout), list(hidden)
+        self.first, self.head = nn.Linear(n_chans, hidden[0]), nn.Linear(hidden[0], n_outputs)
+
+    def prepare(self, sfreq, montage):
+        raise AssertionError("not for skeeg")
+
+    def freeze_encoder(self):
+        self.first.requires_grad_(False)
+
+    def forward(self, x):
+        return self.head(self.dropout(self.first(x.square().mean(-1).log())))
+
+
+class PreparedClassifier(EEGClassifier):
+    module = PreparedNet
+
+    def __init__(self, dropout=0.5, hidden=(4,), **training):
+        super().__init__(**training)
+        self.dropout = dropout
+        self.hidden = hidden
+
+
+@pytest.mark.filterwarnings("ignore:freeze_encoder=True without:UserWarning")
+@pytest.mark.parametrize("freeze_encoder", [False, True])
+def test_training_of_networks_of_ones_own_goes_on(freeze_encoder, tmp_path):
+    clf = PreparedClassifier(warm_start=True, freeze_encoder=freeze_encoder, **QUICK).fit(X, Y)
+    clf.partial_fit(X, Y).fit(X, Y).save(tmp_path / "own")
+    assert len(clf.history_) == 7
+    with pytest.raises(ValueError, match=r"hidden=\(8,\), but the network was trained with hidden=\(4,\)"):
+        clf.set_params(hidden=(8,)).fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore:n_times:UserWarning")
+def test_options_of_a_loss_class_stay():
+    params = {"loss": nn.CrossEntropyLoss, "criterion__label_smoothing": 0.2, **QUICK}
+    clf = AttentionBaseNetClassifier(**params).fit(X, Y).partial_fit(X, Y)
+    assert clf.criterion_.label_smoothing == 0.2
+    with pytest.raises(ValueError, match=r"criterion__label_smoothing=0\.1"):
+        clf.set_params(criterion__label_smoothing=0.1).partial_fit(X, Y)
 
 
 @pytest.mark.filterwarnings("ignore:n_times:UserWarning")

@@ -67,6 +67,8 @@ def test_what_cannot_move_a_trial_keeps_what_is_known(remembering, same):
 def test_a_difference_of_channels_is_neither_of_them(remembering):
     bipolar = remembering[:, [0]] - remembering[:, [2]]
     assert (bipolar.ch_names, bipolar.sfreq, bipolar.labels.tolist()) == (None, 100.0, list("abcdef"))
+    for same in (remembering - remembering[:, [1]], remembering + np.zeros_like(remembering)):
+        assert known(same) == (100.0, ("C3", "Cz", "C4"), list("abcdef"))
 
 
 def test_in_place_arithmetic_keeps_the_array_and_changes_its_values(remembering):
@@ -540,6 +542,8 @@ def test_names_of_files_tell_whose_they_are(name, origin, tmp_path):
 def test_a_sampling_rate_is_a_number():
     with pytest.raises(ValueError, match="sfreq='100' must be a positive number of Hz"):
         EEGArray(np.zeros((2, 3, 4)), sfreq="100")
+    for rate in (np.array(100), np.float32(100), torch.tensor(100)):
+        assert EEGArray(np.zeros((2, 3, 4)), sfreq=rate).sfreq == 100.0
 
 
 def test_epochs_that_were_all_dropped_say_so():

@@ -531,15 +531,24 @@ def test_other_weights_under_the_same_name_are_other_folds(tmp_path):
     params = {"max_epochs": 1, "verbose": 0, "random_state": 0}
     tuned = AttentionBaseNetClassifier(pretrained=tmp_path / "weights", lr=1e-9, **params)
 
-    def probabilities(seed):
+    def weights(seed):
         first = AttentionBaseNetClassifier(**params).set_params(random_state=seed)
         first.fit(X, y).save(tmp_path / "weights")
+
+    def probabilities():
         result = compare({"tuned": tuned}, X, y, metadata, out=tmp_path / "out", progress=False)
         return result.predictions["proba_left_hand"].to_numpy()
 
-    once = probabilities(0)
-    np.testing.assert_array_equal(probabilities(0), once)
-    assert not np.allclose(probabilities(1), once, atol=1e-4)
+    def folds():
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "folds").iterdir()}
+
+    weights(0)
+    once, kept = probabilities(), folds()
+    np.testing.assert_array_equal(probabilities(), once)
+    assert folds() == kept  # computed once
+    weights(1)
+    assert not np.allclose(probabilities(), once, atol=1e-4)
+    assert len(folds()) == 2 * len(kept)
 
 
 def test_the_table_says_who_was_tested_on_fewer_subjects(comparison):

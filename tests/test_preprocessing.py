@@ -281,7 +281,7 @@ def test_a_silent_recording_stays_silent():
 
 def test_groups_of_another_length_are_refused():
     X, subjects = two_subjects()
-    with pytest.raises(ValueError, match="groups has 29 entries, but X has 30 trials"):
+    with pytest.raises(ValueError, match=r"groups has shape \(29,\), but X has 30 trials"):
         EuclideanAlignment().fit(X, groups=subjects[:-1])
     for missing in (np.nan, None):
         with pytest.raises(ValueError, match="groups has missing values"):

@@ -13,6 +13,7 @@ import time
 import uuid
 import warnings
 from importlib.metadata import version
+from numbers import Integral
 from pathlib import Path
 
 import joblib
@@ -26,6 +27,7 @@ from skeeg._epochs import EEGArray, as_trials, holds_epochs
 from skeeg._files import write_atomically
 from skeeg.evaluation.results import Comparison, collect
 from skeeg.evaluation.splits import make_folds
+from skeeg.persistence import HUB_FILE
 
 
 def compare(
@@ -158,7 +160,7 @@ def compare(
 def _name_of(cv):
     if isinstance(cv, str):
         return cv
-    if isinstance(cv, int):
+    if cv is None or isinstance(cv, Integral):
         return "stratified"
     return type(cv).__name__ if hasattr(cv, "split") else "given folds"
 
@@ -176,6 +178,8 @@ def _check_data(X, y, metadata):
         # the EEG channels of Epochs in µV, which know their names and rate
         trials = as_trials(X)
         X, y = trials.wrap(trials.data), trials.labels if y is None else y
+    if y is None:
+        raise ValueError("y is None, and X knows no labels; give y")
     X, y = np.asanyarray(X), np.asarray(y)  # an EEGArray stays one
     if X.ndim < 2 or y.ndim != 1:
         raise ValueError(
@@ -259,7 +263,9 @@ def _name_files(directory, tasks, pipelines, folds, X, y, groups):
 def _pretrained_files(pipeline):
     """Content of the files that weights come from, which may change under their names."""
     values = (v for k, v in pipeline.get_params().items() if k.split("__")[-1] == "pretrained")
-    return [Path(v).read_bytes() for v in values if isinstance(v, (str, os.PathLike)) and Path(v).is_file()]
+    paths = [Path(v) for v in values if isinstance(v, (str, os.PathLike))]
+    paths = [path / HUB_FILE if path.is_dir() else path for path in paths]
+    return [path.read_bytes() for path in paths if path.is_file()]
 
 
 def _fit_and_score(task, pipeline, X, y, groups, classes, train, test):

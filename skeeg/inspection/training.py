@@ -76,7 +76,8 @@ class TrainingDisplay:
             )
         if len(network.history_) == 0:
             raise ValueError(f"{type(network).__name__} was stopped before an epoch ended: nothing to draw.")
-        return cls(network.history_, network.best_epoch_).plot(ax=ax)
+        best_epoch = getattr(network, "best_epoch_", None)  # none yet where a callback draws while it trains
+        return cls(network.history_, best_epoch).plot(ax=ax)
 
     def plot(self, ax=None):
         """Draw the curves.

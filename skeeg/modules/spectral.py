@@ -321,8 +321,8 @@ def window_sums(x, n_taps, left, right, of_each=True):
 def carry_sums(x, sums):
     """Let trials carry their `window_sums` to `filter_norm_mix_norm`, which then takes them as found.
 
-    What is computed of these trials carries nothing, and they carry nothing themselves once they are changed,
-    so that sums of other trials are never used.
+    What is computed of these trials carries nothing, and they carry nothing themselves once an operation of
+    PyTorch has changed them, or where gradients by them are asked for.
 
     Parameters
     ----------
@@ -335,7 +335,7 @@ def carry_sums(x, sums):
 
 
 def _carried_sums(x):
-    if torch.compiler.is_compiling() or not hasattr(x, "window_sums"):
+    if torch.compiler.is_compiling() or not hasattr(x, "window_sums") or x.requires_grad:
         return None
     sums, version = x.window_sums
     return sums if version == x._version else None
