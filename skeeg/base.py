@@ -133,8 +133,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         ``shuffle=True``; ``torch.utils.data.DataLoader`` fits.
     compile : bool, default=False
         Run the network through ``torch.compile``. On two cores, after up to half a minute of compiling, an
-        epoch of 288 x 22 x 1000 of AttentionBaseNet and SincShallowNet took a quarter less time, that of
-        SSTDPN a fifth more and that of FBLightConvNet twice the time: on a CPU it pays for long fits at most.
+        epoch of 288 x 22 x 1000 of AttentionBaseNet took a quarter less time and that of SincShallowNet a
+        tenth to a quarter; SSTDPN took as long or a fifth longer, FBLightConvNet half as long again or twice
+        the time: on a CPU it pays for long fits at most.
     verbose : int, default=1
         0 is quiet; 1 shows a progress bar on a terminal for fits longer than a few seconds, outside
         searches; 2 shows it always.
