@@ -399,7 +399,7 @@ def standard_montage():
 
 
 def warn_of_other_units(data, scale):
-    """Point out trials whose scale is not that of the trials of fit; a quick look at some of them.
+    """Point out trials whose scale is not that of the trials of fit.
 
     Parameters
     ----------
@@ -408,8 +408,9 @@ def warn_of_other_units(data, scale):
     scale : float
         Median standard deviation of a channel in fit.
     """
-    typical = typical_scale(data[:: max(1, len(data) // 8), :, :: max(1, data.shape[2] // 64)])
-    if min(typical, scale) > 0 and not scale <= typical * OTHER_SCALE <= scale * OTHER_SCALE**2:
+    typical = typical_scale(data)
+    lower, higher = sorted((typical, scale))
+    if 0 < lower < higher / OTHER_SCALE:
         warnings.warn(
             f"the median standard deviation of a channel is {typical:.1e}, it was {scale:.1e} in fit: X "
             "seems to have another unit; give both in µV",
@@ -419,6 +420,7 @@ def warn_of_other_units(data, scale):
 
 
 def typical_scale(data):
-    """Get the median standard deviation of a channel in a trial."""
-    deviations = np.sort(data.std(axis=2), axis=None)
+    """Get the median standard deviation of a channel in a trial, by a quick look at some trials and times."""
+    some = data[:: max(1, len(data) // 8), :, :: max(1, data.shape[2] // 64)]
+    deviations = np.sort(some.std(axis=2), axis=None)
     return float(deviations[len(deviations) // 2])  # np.median takes longer than small networks do

@@ -5,6 +5,7 @@ Every random number comes from the ``torch.Generator`` that is handed over, so t
 
 from __future__ import annotations
 
+import functools
 import re
 from itertools import pairwise
 from numbers import Integral, Real
@@ -282,17 +283,7 @@ class MirrorLeftRight(_RandomAugmentation):
         names = list(self.ch_names)
         if len(names) != X.shape[1]:
             raise ValueError(f"ch_names names {len(names)} channels, but X has {X.shape[1]}")
-        known = {name.casefold() for name in standard_montage().ch_names}
-        if unknown := [name for name in names if name.casefold() not in known]:
-            raise ValueError(
-                f"{unknown} are no names of the 10-05 system, by which channels are mirrored; rename them "
-                "(mne.datasets.eegbci.standardize does so for EEGBCI) or leave them out"
-            )
-        places = {name.casefold(): i for i, name in enumerate(names)}
-        counterparts = [_counterpart(name.casefold()) for name in names]
-        if alone := [name for name, other in zip(names, counterparts, strict=True) if other not in places]:
-            raise ValueError(f"Channels {alone} have no counterpart in the other hemisphere; leave them out")
-        codes = y
+        mirrored, codes = _places_of_counterparts(tuple(names)), y
         if self.swapped_classes is not None:
             first, second = (0, 1) if self.swapped_classes == "both" else self.swapped_classes
             if isinstance(first, str):
@@ -301,7 +292,7 @@ class MirrorLeftRight(_RandomAugmentation):
                     "let an estimator augment"
                 )
             codes = torch.where(y == first, second, torch.where(y == second, first, y))
-        return X[:, [places[name] for name in counterparts]], codes
+        return X[:, mirrored], codes
 
 
 def _other_side(label):
@@ -419,6 +410,21 @@ class SmoothTimeMask(_RandomAugmentation):
         # 0 up to half of the stretch around its centre, 1 from its ends on.
         kept = ((distance - half / 2) / (half / 2)).clamp(0, 1)
         return X * (1 - torch.cos(torch.pi * kept)) / 2, y
+
+
+@functools.cache  # asked for each batch
+def _places_of_counterparts(names):
+    known = {name.casefold() for name in standard_montage().ch_names}
+    if unknown := [name for name in names if name.casefold() not in known]:
+        raise ValueError(
+            f"{unknown} are no names of the 10-05 system, by which channels are mirrored; rename them "
+            "(mne.datasets.eegbci.standardize does so for EEGBCI) or leave them out"
+        )
+    places = {name.casefold(): i for i, name in enumerate(names)}
+    counterparts = [_counterpart(name.casefold()) for name in names]
+    if alone := [name for name, other in zip(names, counterparts, strict=True) if other not in places]:
+        raise ValueError(f"Channels {alone} have no counterpart in the other hemisphere; leave them out")
+    return [places[other] for other in counterparts]
 
 
 def _counterpart(name):

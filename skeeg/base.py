@@ -808,7 +808,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
     def _warn_of_another_scale(self):
         there = self._source.scale_
-        if not there <= self.scale_ * _ANOTHER_SCALE <= there * _ANOTHER_SCALE**2:
+        if max(self.scale_, there) > _ANOTHER_SCALE * min(self.scale_, there):
             warnings.warn(
                 f"the median standard deviation of a channel is {self.scale_:.1e}, it was {there:.1e} where "
                 "the pretrained network was trained: put the steps that were before it, such as Scaler(), "
@@ -995,7 +995,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         try:
             self.notify("on_epoch_end", **datasets)
         except KeyboardInterrupt as stop:
-            if not _is_raised_by_skorch(stop):
+            if not _is_early_stopping(stop):
                 raise
             stopped = True
         bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
@@ -1061,15 +1061,12 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
 
     def get_iterator(self, dataset, training=False):
         """Make the iterator over a :class:`skeeg.iterators.TrialDataset`."""
+        X = dataset.X
         if not (training and self.augmentation):  # augmentations see the channels of X, `_augment` maps them
-            dataset = TrialDataset(self._map_channels(dataset.X), dataset.codes, dataset.weights, dataset.y)
-        if (
-            isinstance(self.module_, EEGModule)
-            and hasattr(self.module_, "prepare")
-            and self.augmentation is None
-        ):
-            # what no training step changes, such as a fixed filter bank, is done once
-            dataset = TrialDataset(self.module_.prepare(dataset.X), dataset.codes, dataset.weights, dataset.y)
+            X = self._map_channels(X)
+        if isinstance(self.module_, EEGModule) and hasattr(self.module_, "prepare") and not self.augmentation:
+            X = self.module_.prepare(X)  # what no training step changes, such as a fixed filter bank
+        dataset = TrialDataset(X, dataset.codes, dataset.weights, dataset.y)
         name = "iterator_train" if training else "iterator_valid"
         make, options = getattr(self, name), super().get_params_for(name)
         options.setdefault("batch_size", len(dataset) if self.batch_size == -1 else self.batch_size)
@@ -1083,7 +1080,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         """Find once, of trials that no step changes, the sums that each step would find anew."""
         if (
             type(iterator) is TrialIterator
-            and self.augmentation is None
+            and not self.augmentation
             and isinstance(self.module_, EEGModule)
             and hasattr(self.module_, "window_sums")
             and not self.freeze_encoder  # its normalisation asks for none
@@ -1125,7 +1122,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     def _augment(self, X, codes):
         for augmentation in self._augmentations:
             X, codes = augmentation.augment(X, codes, self._generator)
-        return (self._map_channels(X) if self._augmentations else X), codes
+        return (self._map_channels(X) if self.augmentation else X), codes
 
     def infer(self, x, features=False):
         """Run the network on a batch that is on its device; with ``features``, get a dict of outputs."""
@@ -1492,7 +1489,7 @@ def _resolve_device(device):
     return resolved
 
 
-def _is_raised_by_skorch(interrupt):
+def _is_early_stopping(interrupt):
     """Tell how skorch's EarlyStopping ends a fit from Ctrl-C."""
     *_, (frame, _) = traceback.walk_tb(interrupt.__traceback__)
     return isinstance(frame.f_locals.get("self"), EarlyStopping)

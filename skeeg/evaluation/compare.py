@@ -23,7 +23,7 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import get_routing_for_object
 from tqdm.auto import tqdm
 
-from skeeg._epochs import EEGArray, as_trials, holds_epochs
+from skeeg._epochs import as_trials, holds_epochs
 from skeeg._files import write_atomically
 from skeeg.evaluation.results import Comparison, collect
 from skeeg.evaluation.splits import make_folds
@@ -174,10 +174,11 @@ def _read_fold(path):
 
 def _check_data(X, y, metadata):
     """Arrays and a DataFrame of one length, or an error that says what does not fit."""
-    if holds_epochs(X) or (isinstance(X, EEGArray) and y is None):
-        # the EEG channels of Epochs in µV, which know their names and rate
+    if holds_epochs(X):  # their EEG channels in µV, which know their names and rate
         trials = as_trials(X)
-        X, y = trials.wrap(trials.data), trials.labels if y is None else y
+        X = trials.wrap(trials.data)
+    if y is None:
+        y = getattr(X, "labels", None)
     if y is None:
         raise ValueError("y is None, and X knows no labels; give y")
     X, y = np.asanyarray(X), np.asarray(y)  # an EEGArray stays one
@@ -250,12 +251,15 @@ def _name_files(directory, tasks, pipelines, folds, X, y, groups):
     """One file a task, named by a hash of all that decides its content."""
     packages = ("skeeg", "torch", "skorch", "scikit-learn", "numpy", "scipy", "mne", "pyriemann")
     common = joblib.hash([X, y, groups, [version(package) for package in packages]])
+    keys = {}
+    for name, pipeline in pipelines.items():
+        try:
+            keys[name] = joblib.hash([common, pipeline, _pretrained_files(pipeline)])
+        except Exception:  # what cannot be pickled (a lambda) has no hash: always computed anew
+            keys[name] = uuid.uuid4().hex
     files = {}
     for name, k in tasks:
-        try:
-            key = joblib.hash([common, pipelines[name], _pretrained_files(pipelines[name]), *folds[k]])
-        except Exception:  # what cannot be pickled (a lambda) has no hash: always computed anew
-            key = uuid.uuid4().hex
+        key = joblib.hash([keys[name], *folds[k]])
         files[name, k] = directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-fold{k}-{key}.json"
     return files
 

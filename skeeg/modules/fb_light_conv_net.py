@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import has_hooks, in_place
+from skeeg.modules.activation import in_place, is_plain
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
 from skeeg.modules.batch_norm import batch_norm, track
@@ -542,7 +542,7 @@ class FBLightConvNet(EEGModule):
                 return self._variances_without_gradient(x, weight, bias, activation)
             return self._window_variances(activation(self._mix(x, weight) + bias[:, None]))
         y = self._mix(x, weight)
-        if not self._is_plain(activation) or torch._C._are_functorch_transforms_active():
+        if not is_plain(activation, nn.ELU) or torch._C._are_functorch_transforms_active():
             return self._window_variances(activation(batch_norm(y + bias.detach()[:, None], norm)))
         # batch normalisation takes the bias out; only its running mean is to know of it
         variance, mean, energy, *_ = apply(
@@ -562,7 +562,7 @@ class FBLightConvNet(EEGModule):
     def _variances_without_gradient(self, x, weight, bias, activation):
         """All steps for a few trials, then for the next few."""
         weight, bias, pieces = weight.to(x.dtype), bias.to(x.dtype), _few_trials(x)
-        plain = self._is_plain(activation)
+        plain = is_plain(activation, nn.ELU)  # threads may share it; hooks are to see whole batches
         if x.ndim == 3:
             left, right, n_fft, response = self._bank.extents_and_response(self.n_times, x)
             if x.shape[0] > 1:
@@ -580,11 +580,6 @@ class FBLightConvNet(EEGModule):
 
         encoded = joined(map_in_threads(encode, [x[trials] for trials in pieces]))
         return encoded if plain else self._window_variances(activation(encoded))
-
-    @staticmethod
-    def _is_plain(activation):
-        """Whether threads may share it: an ELU that is one, and that no hook is to see whole batches of."""
-        return type(activation) is nn.ELU and not has_hooks(activation)
 
     def _window_variances(self, x):
         return apply(_Variance, _windows(x, self._window))[0]

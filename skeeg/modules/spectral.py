@@ -12,9 +12,10 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import has_hooks, is_plain_elu
+from skeeg.modules.activation import is_plain
 from skeeg.modules.autograd import apply
 from skeeg.modules.average_pooling import AveragePool, pooled, spread
 from skeeg.modules.batch_norm import (
@@ -300,7 +301,7 @@ def window_sums(x, n_taps, left, right, of_each=True):
         level = level.to(exact)
         return power, sums, before.mT @ before, after.mT @ after, level.sum(1), level.square().sum(1)
 
-    def over_windows(power, sums, before, after, level, energy):
+    def summed(power, sums, before, after, level, energy):
         second = torch.fft.irfft(power.to(exact), n)[:, lag]
         if n_before:
             second = second - _over_windows(before, n_taps - 1, n_before - before.shape[-1], n_taps)
@@ -313,9 +314,9 @@ def window_sums(x, n_taps, left, right, of_each=True):
         return torch.cat([plain.unsqueeze(-1), second], -1)
 
     if of_each:
-        return joined(map_in_threads(lambda trials: over_windows(*products(x[trials])), few_trials(x)))
+        return joined(map_in_threads(lambda trials: summed(*products(x[trials])), few_trials(x)))
     parts = map_in_threads(lambda trials: products(x[trials].flatten(0, 1).unsqueeze(0)), few_trials(x))
-    return over_windows(*map(sum, zip(*parts, strict=True)))
+    return summed(*map(sum, zip(*parts, strict=True)))
 
 
 def carry_sums(x, sums):
@@ -480,7 +481,8 @@ def filter_norm_mix_norm(
     with torch.autocast(x.device.type, enabled=False):  # FFTs know no half precision
         in_batch = [uses_batch_statistics(norm) for norm in (temporal_norm, spatial_norm)]
         evaluates = not any(in_batch) and not torch.is_grad_enabled()
-        fused = (in_batch[1] or evaluates) and is_plain_elu(activation) and _is_plain_pool(pool)
+        plain = is_plain(activation, nn.ELU) and activation.alpha == 1 and is_plain(pool, AveragePool)
+        fused = plain and (in_batch[1] or evaluates)
         pooling = (pool.band.to(taps.dtype), pool.length, pool.stride) if fused else None
         function = partial(_filter_norm_mix_norm, sums=_carried_sums(x))
         if fused and evaluates:
@@ -558,7 +560,3 @@ def _evaluate(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling, f
     rows, bias, *transform = folded(fold, taps, mix, *tensors, **settings)
     z, _ = _filter_forward(lambda y: _elu_pool(y + bias, *pooling)[0], x, rows, *transform)
     return joined(z)
-
-
-def _is_plain_pool(pool):
-    return type(pool) is AveragePool and not has_hooks(pool)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import has_hooks, in_place
+from skeeg.modules.activation import has_hooks, in_place, is_plain
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
 from skeeg.modules.batch_norm import track
@@ -299,9 +299,7 @@ class _Encoder(nn.Module):
         fusion, norm, activation = self.chan_conv
         # Threads know neither the parameters nor the random numbers that another activation may have, and
         # hooks are to see whole batches.
-        plain = type(activation) in (nn.ELU, nn.Identity) and not (
-            has_hooks(activation) or has_hooks(self.mvp)
-        )
+        plain = is_plain(activation, nn.ELU, nn.Identity) and not has_hooks(self.mvp)
         with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
             x = x.to(fusion.weight.dtype)
             pieces, n_times = [(x[trials],) for trials in few_trials(x, TRIALS_A_PIECE)], x.shape[-1]
