@@ -100,6 +100,78 @@ def normalise(y, scale, bias, eps):
     return apply(_BatchNorm, y, scale, bias, eps)
 
 
+class _Centre(torch.autograd.Function):
+    """`centre`, with its gradients."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(y):
+        mean = y.mean(-1)
+        centred = y - mean.unsqueeze(-1)
+        return centred, mean, torch.linalg.vector_norm(centred, dim=-1).square()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(output[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, by_mean, by_energy):
+        (centred,) = ctx.saved_tensors
+        by_mean, by_energy = (by_mean / grad.shape[-1]).unsqueeze(-1), (2 * by_energy).unsqueeze(-1)
+        return torch.addcmul(by_mean, centred, by_energy).add_(grad)
+
+
+def centre(y):
+    """Signals less their means, the means, and the energies of what remains, for `normalise_centred`.
+
+    To gradients, the means that the signals lost are constants: they come back with the shift.
+
+    Parameters
+    ----------
+    y : torch.Tensor, shape (batch, rows, n_times)
+        Signals.
+
+    Returns
+    -------
+    centred : torch.Tensor, shape (batch, rows, n_times)
+    means, energies : torch.Tensor, shape (batch, rows)
+    """
+    return apply(_Centre, y)
+
+
+def normalise_centred(norm, n_times, means, energies, offsets=0):
+    """Batch normalisation of signals that `centre` has taken apart, as gain * centred + shift.
+
+    The energy about the mean of the batch is that about each signal's own mean and the distance of the two.
+    Running statistics of ``norm`` are updated.
+
+    Parameters
+    ----------
+    norm : torch.nn.BatchNorm1d or torch.nn.BatchNorm2d
+        Its parameters, buffers and settings; in training mode.
+    n_times : int
+        Length of the signals.
+    means, energies : torch.Tensor, shape (batch, rows)
+        Of the signals.
+    offsets : torch.Tensor, shape (batch, rows) or (rows,), default=0
+        What the signals lack: constants that only their means are to know of.
+
+    Returns
+    -------
+    gain : torch.Tensor, shape (rows,)
+    shift : torch.Tensor, shape (batch, rows)
+    """
+    levels = means + offsets
+    mean = levels.mean(0)
+    variance = (energies / n_times + (levels - mean).square()).mean(0)
+    track(norm, mean, variance, len(means) * n_times)
+    scale, bias = scale_and_bias(norm, means)
+    gain = scale * (variance + norm.eps).rsqrt()
+    return gain, bias + (means.detach() + offsets - mean) * gain
+
+
 def uses_batch_statistics(norm):
     return norm.training or norm.running_mean is None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from functools import partial
 from numbers import Integral
 
 import torch
@@ -13,12 +13,12 @@ from torch.autograd.function import once_differentiable
 from skeeg.modules.activation import has_hooks, in_place, is_plain
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
-from skeeg.modules.batch_norm import track
+from skeeg.modules.batch_norm import centre, normalise_centred
 from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import MultiScaleVariancePool
 from skeeg.modules.spectral import fft_length, fir_response, spectrum
-from skeeg.modules.threads import few_trials, joined, map_in_threads
+from skeeg.modules.threads import few_trials, joined, map_with_gradients
 from skeeg.modules.windows import fit_lengths
 
 ATTENTION_MODES = ("var", "l2", "l1")
@@ -26,164 +26,71 @@ TRIALS_A_PIECE = 16  # in a thread: the operations on fewer are too short, on mo
 CACHED_BYTES = 2 * 2**20  # filtered spectra at a time: what a processor's cache holds
 
 
-class _Pieces(torch.autograd.Function):
-    """`_in_threads` with gradients: each piece records a graph, and a thread goes back through it."""
-
-    @staticmethod
-    def forward(ctx, function, n_pieces, n_shared, *tensors):
-        shared, tensors = tensors[:n_shared], tensors[n_shared:]
-        size = len(tensors) // n_pieces
-
-        def record(piece):
-            with _no_hooks_on_saved_tensors(), torch.enable_grad():
-                inputs = [t.detach().requires_grad_(t.requires_grad) for t in (*piece, *shared)]
-                return inputs, function(*inputs)
-
-        pieces = [tensors[i : i + size] for i in range(0, len(tensors), size)]
-        recorded = map_in_threads(record, pieces)
-        ctx.n_pieces, ctx.n_shared = n_pieces, n_shared
-        ctx.save_for_backward(*(t for inputs, outputs in recorded for t in (*inputs, *outputs)))
-        return tuple(t.detach() for _, outputs in recorded for t in outputs)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, *grads):
-        saved = ctx.saved_tensors
-        n_out, n_saved = len(grads) // ctx.n_pieces, len(saved) // ctx.n_pieces
-
-        def differentiate(i):
-            tensors = saved[i * n_saved : (i + 1) * n_saved]
-            inputs, outputs = tensors[:-n_out], tensors[-n_out:]
-            wanted = [t for t in inputs if t.requires_grad]
-            pairs = zip(outputs, grads[i * n_out : (i + 1) * n_out], strict=True)
-            pairs = [(output, grad) for output, grad in pairs if output.requires_grad]
-            if not pairs:
-                return [None] * len(inputs)
-            outputs, given = zip(*pairs, strict=True)
-            by = torch.autograd.grad(outputs, wanted, given, retain_graph=True, allow_unused=True)
-            by = iter(by)
-            return [next(by) if t.requires_grad else None for t in inputs]
-
-        pieces = map_in_threads(differentiate, range(ctx.n_pieces))
-        n_own = n_saved - n_out - ctx.n_shared
-        by_shared = [
-            None if parts[0] is None else sum(parts[1:], parts[0])
-            for parts in zip(*(piece[n_own:] for piece in pieces), strict=True)
-        ]
-        return None, None, None, *by_shared, *(by for piece in pieces for by in piece[:n_own])
-
-
-def _in_threads(function, pieces, shared):
-    """Call ``function(*piece, *shared)`` for the pieces of a batch in threads, forward and backward.
-
-    Gradients by what is shared are summed in the order of the pieces. All arguments and results are tensors,
-    results in tuples; the function must not depend on other tensors that gradients are taken by.
-    """
-    if (
-        not torch.is_grad_enabled()
-        or torch._C._are_functorch_transforms_active()
-        or torch.compiler.is_compiling()
-    ):
-        return map_in_threads(lambda piece: function(*piece, *shared), pieces)
-    outputs = _Pieces.apply(
-        function, len(pieces), len(shared), *shared, *(t for piece in pieces for t in piece)
-    )
-    size = len(outputs) // len(pieces)
-    return [outputs[i : i + size] for i in range(0, len(outputs), size)]
-
-
-def _no_hooks_on_saved_tensors():
-    """Keep hooks such as a checkpoint's from the graphs of pieces: of these they know one thread's alone."""
-    current = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # since PyTorch 2.8
-    if current is None or current(False) is None:
-        return contextlib.nullcontext()
-    return torch.autograd.graph.saved_tensors_hooks(_same, _same)  # slow: Python for each tensor
-
-
-def _same(saved):
-    return saved
-
-
 class _FilterAndMixTrials(torch.autograd.Function):
     r"""Filter electrodes in time, then mix them with a matrix of each trial's own.
 
     The result is the inverse transform of :math:`U_o = \sum_{f, c} M_{(f, c), o} Z_{f, c}`, cropped to
-    ``n_times`` samples, plus a bias, as the filters have one. The filtered spectra
-    :math:`Z_{f, c} = H_f X_c` are made for a few trials at a time, so few that they are still in the
-    processor's cache when the matrix product reads them, and are made again in the backward pass rather than
-    kept.
+    ``n_times`` samples. The filtered spectra :math:`Z_{f, c} = H_f X_c` are made for a few trials at a time,
+    so few that they are still in the processor's cache when the matrix product reads them, and are made again
+    in the backward pass rather than kept.
 
     Shapes: spectra (batch, n_chans, n_bins) and responses (n_filters, n_bins), both complex; mixing
-    (batch, n_filters * n_chans, n_mixed); biases (n_filters,) and (n_mixed,); result
-    (batch, n_mixed, n_times).
+    (batch, n_filters * n_chans, n_mixed); result (batch, n_mixed, n_times).
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(spectra, responses, filter_bias, mixing, bias, n_times):
+    def forward(spectra, responses, mixing, n_times):
         n = 2 * (spectra.shape[-1] - 1)
         mixed = []
-        for trials in _few_trials(spectra, responses):
-            z = _filtered(spectra[trials], responses, n * filter_bias)
-            u = torch.bmm(mixing[trials].mT, _interleaved(z).flatten(1, 2))
-            u[..., 0] += n * bias  # real part of bin 0: the sum of n samples
+        for x, mix in _few_trials(responses, spectra, mixing):
+            z = x.unsqueeze(1) * responses.unsqueeze(1)  # (trials, F, C, n_bins)
+            u = torch.bmm(mix.mT, _interleaved(z).flatten(1, 2))
             u = torch.view_as_complex(u.unflatten(-1, (-1, 2)))
             mixed.append(torch.fft.irfft(u, n)[..., :n_times])
-        return torch.cat(mixed)
+        return joined(mixed)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs[:4])
+        ctx.save_for_backward(*inputs[:3])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        spectra, responses, filter_bias, mixing = ctx.saved_tensors
-        need_spectra, *need_filters = ctx.needs_input_grad[:3]
+        spectra, responses, mixing = ctx.saved_tensors
+        need_spectra, need_responses, *_ = ctx.needs_input_grad
         n = 2 * (spectra.shape[-1] - 1)
         # A bin of a real transform counts for itself and its mirror image, over n.
         weight = _bin_weights(n, responses)
         responses = responses * weight
-        grad_spectra, grad_responses, grad_filter_bias, grad_mixing, grad_bias = [], 0, 0, [], 0
-        for trials in _few_trials(spectra, responses):
-            x = spectra[trials]
-            g = _interleaved(spectrum(grad[trials], n))  # (trials, n_mixed, 2 n_bins)
-            grad_bias = grad_bias + g[..., 0].sum(0)
-            z = _filtered(x, responses, filter_bias)
+        grad_spectra, grad_responses, grad_mixing = [], 0, []
+        for x, mix, y in _few_trials(responses, spectra, mixing, grad):
+            g = _interleaved(spectrum(y, n))  # (trials, n_mixed, 2 n_bins)
+            z = x.unsqueeze(1) * responses.unsqueeze(1)
             grad_mixing.append(torch.bmm(_interleaved(z).flatten(1, 2), g.mT))
-            if need_spectra or any(need_filters):
-                z = torch.bmm(mixing[trials], g).unflatten(-1, (-1, 2))
+            if need_spectra or need_responses:
+                z = torch.bmm(mix, g).unflatten(-1, (-1, 2))
                 z = torch.view_as_complex(z).unflatten(1, (len(responses), -1))  # (trials, F, C, n_bins)
-                if need_spectra:
-                    grad_spectra.append((z * responses.conj().unsqueeze(1)).sum(1))
-                if any(need_filters):  # two sums of one axis each are much faster than one of two
-                    grad_filter_bias = grad_filter_bias + z[..., 0].real.sum(2).sum(0)
-                    grad_responses = grad_responses + z.mul_(x.conj().unsqueeze(1)).sum(2).sum(0)
+            if need_spectra:
+                grad_spectra.append((z * responses.conj().unsqueeze(1)).sum(1))
+            if need_responses:  # two sums of one axis each are much faster than one of two
+                grad_responses = grad_responses + z.mul_(x.conj().unsqueeze(1)).sum(2).sum(0)
         return (
-            torch.cat(grad_spectra) if need_spectra else None,
-            grad_responses * weight if need_filters[0] else None,
-            grad_filter_bias if need_filters[1] else None,
-            torch.cat(grad_mixing),
-            grad_bias,
+            joined(grad_spectra) if need_spectra else None,
+            grad_responses * weight if need_responses else None,
+            joined(grad_mixing),
             None,
         )
 
 
-def _few_trials(spectra, responses):
-    """Slices of a batch, as many trials each as the cache holds filtered; off the CPU, the whole batch."""
-    if spectra.device.type != "cpu":
-        return [slice(None)]
-    bytes_per_trial = spectra[0].numel() * len(responses) * spectra.element_size()
-    step = max(1, CACHED_BYTES // bytes_per_trial)
-    return [slice(i, i + step) for i in range(0, len(spectra), step)]
-
-
-def _filtered(spectra, responses, sums):
-    """(batch, C, bins) through (F, bins), whose outputs have added sums: (batch, F, C, bins)."""
-    z = spectra.unsqueeze(1) * responses.unsqueeze(1)
-    z[..., 0] += sums.unsqueeze(1)
-    return z
+def _few_trials(responses, spectra, *tensors):
+    """Tensors in parts of as many trials as the cache holds filtered; off the CPU, of the whole batch."""
+    n_trials = len(spectra)
+    if spectra.device.type == "cpu":
+        bytes_per_trial = spectra[0].numel() * len(responses) * spectra.element_size()
+        n_trials = max(1, CACHED_BYTES // bytes_per_trial)
+    return zip(*(tensor.split(n_trials) for tensor in (spectra, *tensors)), strict=True)
 
 
 def _interleaved(spectra):
@@ -198,29 +105,31 @@ def _bin_weights(n, like):
     return weight
 
 
-class _Centre(torch.autograd.Function):
-    """Signals less their means, the means, and the energy of what remains, along the last axis."""
+class _SharedProduct(torch.autograd.Function):
+    """(batch, m, k) by (k, n), a product a trial: its place in a batch does not change its rounding.
+
+    The gradient by the matrix is one product.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(y):
-        mean = y.mean(-1)
-        centred = y - mean.unsqueeze(-1)
-        return centred, mean, torch.linalg.vector_norm(centred, dim=-1).square()
+    def forward(x, matrix):
+        return torch.bmm(x, matrix.expand(len(x), -1, -1))
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(output[0])
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_centred, grad_mean, grad_energy):
-        (centred,) = ctx.saved_tensors
-        grad = centred * (2 * grad_energy).unsqueeze(-1)
-        grad += grad_centred
-        grad += (grad_mean / centred.shape[-1] - grad_centred.mean(-1)).unsqueeze(-1)
-        return grad
+    def backward(ctx, grad):
+        x, matrix = ctx.saved_tensors
+        need_x, need_matrix = ctx.needs_input_grad
+        return (
+            _SharedProduct.forward(grad, matrix.T) if need_x else None,
+            x.flatten(0, 1).T @ grad.flatten(0, 1) if need_matrix else None,
+        )
 
 
 class _TemporalConv(nn.Module):
@@ -299,32 +208,35 @@ class _Encoder(nn.Module):
         fusion, norm, activation = self.chan_conv
         # Threads know neither the parameters nor the random numbers that another activation may have, and
         # hooks are to see whole batches.
-        plain = is_plain(activation, nn.ELU, nn.Identity) and not has_hooks(self.mvp)
+        elu = is_plain(activation, nn.ELU) and activation.alpha == 1
+        plain = (elu or is_plain(activation, nn.Identity)) and not has_hooks(self.mvp)
         with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
             x = x.to(fusion.weight.dtype)
             pieces, n_times = [(x[trials],) for trials in few_trials(x, TRIALS_A_PIECE)], x.shape[-1]
-            if not norm.training:
+            gain = None
+            if norm.training:
+                pieces = map_with_gradients(self._fuse_and_centre, pieces, self._shared(n_times))
+                moments = (torch.cat(parts) for parts in list(zip(*pieces, strict=True))[1:])
+                gain, shift = normalise_centred(norm, n_times, *moments)
+            else:
                 layers = fusion, norm, self.temporal_conv, self.spt_attn
                 weights = [parameter for layer in layers for parameter in layer.parameters()]
                 statistics = norm.running_mean, norm.running_var
                 settings = {"n_times": n_times, "eps": norm.eps}
                 shared = self._folded(lambda: self._shared(n_times), *weights, *statistics, **settings)
                 if plain:
-                    return joined([f for (f,) in _in_threads(self._encode, pieces, shared)])
-                fused = joined([y for (y,) in _in_threads(self._fuse, pieces, shared)])
-                return self.mvp(activation(fused))
-            pieces = _in_threads(self._fuse_and_centre, pieces, self._shared(n_times))
-            means, energies = (torch.cat(parts) for parts in list(zip(*pieces, strict=True))[1:])
-            mean = means.mean(0)
-            variance = ((means - mean).square() + energies / x.shape[-1]).mean(0)
-            track(norm, mean, variance, len(x) * x.shape[-1])
-            gain = norm.weight * (variance + norm.eps).rsqrt()
-            shift = norm.bias + (means - mean) * gain
-            if not plain:
-                return self._normalise_and_pool(joined([y for y, *_ in pieces]), shift, gain)[0]
-            shifts = shift.split([len(mean) for _, mean, _ in pieces])
-            pieces = [(centred, shift) for (centred, *_), shift in zip(pieces, shifts, strict=True)]
-            return joined([f for (f,) in _in_threads(self._normalise_and_pool, pieces, (gain,))])
+                    encode = partial(self._encode, elu=elu)
+                    return joined([f for (f,) in map_with_gradients(encode, pieces, shared)])
+                pieces = map_with_gradients(self._fuse, pieces, shared)
+                shift = torch.cat([shift for _, shift in pieces])
+            if plain:
+                pool = partial(self._pool, elu=elu)
+                shifts = shift.split([len(y) for y, *_ in pieces])
+                pieces = [(y, shift) for (y, *_), shift in zip(pieces, shifts, strict=True)]
+                return joined([f for (f,) in map_with_gradients(pool, pieces, (gain,))])
+            y = joined([y for y, *_ in pieces])
+            y = y if gain is None else y * gain.unsqueeze(-1)
+            return self.mvp(activation(y + shift.unsqueeze(-1)))
 
     def _shared(self, n_times):
         """What all trials share: weight and bias of the fusion, and filters."""
@@ -335,26 +247,25 @@ class _Encoder(nn.Module):
             weight, bias = weight * scale, (bias - norm.running_mean) * scale + norm.bias
         return weight, bias, *self._filters(n_times)
 
-    def _encode(self, x, weight, bias, *filters):
+    def _encode(self, x, *shared, elu):
         """Trials, with normalisation in weight and bias -> features."""
-        _, _, activation = self.chan_conv
-        (fused,) = self._fuse(x, weight, bias, *filters)
-        return (self.mvp(activation(fused)),)
+        return (self.mvp.activated(*self._fuse(x, *shared), elu=elu),)
 
-    def _fuse_and_centre(self, x, weight, bias, *filters):
-        """Trials -> fused channels less their means, their means, their energies."""
-        return apply(_Centre, *self._fuse(x, weight, bias, *filters))
-
-    def _normalise_and_pool(self, centred, shift, gain):
-        """Fused channels -> features; shifts (batch, n_fused) and gains (n_fused,)."""
-        _, _, activation = self.chan_conv
-        return (self.mvp(activation((centred * gain.unsqueeze(-1)).add_(shift.unsqueeze(-1)))),)
+    def _pool(self, y, shift, gain, elu):
+        """Fused channels, to be scaled and shifted, -> features."""
+        return (self.mvp.activated(y, shift, gain, elu),)
 
     def _fuse(self, x, weight, bias, filter_bias, responses, *context_filters):
-        """(batch, n_chans, n_times) -> (batch, n_fused, n_times)."""
+        """Trials -> fused channels (batch, n_fused, n_times), and what to add to them (batch, n_fused)."""
         spectra = spectrum(x, self._n(x.shape[-1]))
         mixing = weight * self._gates(x, spectra, filter_bias, responses, *context_filters).unsqueeze(-1)
-        return (apply(_FilterAndMixTrials, spectra, responses, filter_bias, mixing, bias, x.shape[-1]),)
+        shift = bias + (filter_bias.repeat_interleave(x.shape[1]).unsqueeze(-1) * mixing).sum(1)
+        return apply(_FilterAndMixTrials, spectra, responses, mixing, x.shape[-1]), shift
+
+    def _fuse_and_centre(self, x, *shared):
+        """Trials -> fused channels less their means, means, energies, and what to add to the means."""
+        y, shift = self._fuse(x, *shared)
+        return *centre(y), shift
 
     def gates(self, x):
         """Gates of trials, (batch, n_chans, n_times) -> (batch, n_filters, n_chans)."""
@@ -433,8 +344,7 @@ class _Encoder(nn.Module):
 
 
 def _product(x, matrix):
-    """(batch, m, k) by (k, n), a product a trial: its place in a batch does not change its rounding."""
-    return torch.bmm(x, matrix.expand(len(x), -1, -1))
+    return apply(_SharedProduct, x, matrix)
 
 
 def _hankel(taps, size):

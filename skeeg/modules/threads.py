@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
+import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
+from queue import SimpleQueue
 
 import torch
+from torch.autograd.function import once_differentiable
 
 
 def map_in_threads(function, pieces):
@@ -53,7 +54,7 @@ def map_in_threads(function, pieces):
     ):
         return [function(piece) for piece in pieces]
     n_threads = _for_pieces.n_threads or torch.get_num_threads()
-    if n_threads == 1:
+    if n_threads == 1 or sys.is_finalizing():
         return [function(piece) for piece in pieces]
     inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
@@ -61,19 +62,114 @@ def map_in_threads(function, pieces):
         with torch.inference_mode(inference), torch.set_grad_enabled(grad):
             return [function(piece) for piece in pieces[first::n_threads]]
 
+    n_others = min(n_threads, len(pieces)) - 1
     try:
-        others = [_pool(n_threads).submit(share, i) for i in range(1, min(n_threads, len(pieces)))]
-    except RuntimeError:  # Python is about to end, and starts no more work in threads
+        _workers.start(n_others)
+    except RuntimeError:  # Python is about to end, and starts no more threads
         return [function(piece) for piece in pieces]
+    results = _workers.hand_out(share, range(1, 1 + n_others))
     with threads_for_pieces():
         before, _for_pieces.n_threads = _for_pieces.n_threads, 1  # pieces of pieces stay in their thread
         try:
-            own = share(0)
+            shares = {0: share(0)}
         finally:
             _for_pieces.n_threads = before
-            wait(others)  # they may write where the caller goes on
-    shares = [own, *(other.result() for other in others)]
+            others = [results.get() for _ in range(n_others)]  # they may write where the caller goes on
+    for first, others_share, error in others:
+        if error is not None:
+            raise error
+        shares[first] = others_share
     return [shares[i % n_threads][i // n_threads] for i in range(len(pieces))]
+
+
+def map_with_gradients(function, pieces, shared):
+    """Call a function for each piece of a batch in threads, forward and backward.
+
+    Parameters
+    ----------
+    function : callable
+        Called as ``function(*piece, *shared)``; as for `map_in_threads`, and depends on no other tensors that
+        gradients are taken by.
+    pieces : sequence of tuples of torch.Tensor
+        What to call it with, as many tensors each.
+    shared : sequence of torch.Tensor
+        What all calls take. Gradients by it are summed in the order of the pieces.
+
+    Returns
+    -------
+    list of tuples of torch.Tensor
+        What it gave, in the order of ``pieces``; as many tensors each.
+    """
+    if (
+        not torch.is_grad_enabled()
+        or torch._C._are_functorch_transforms_active()
+        or torch.compiler.is_compiling()
+    ):
+        return map_in_threads(lambda piece: function(*piece, *shared), pieces)
+    outputs = _Pieces.apply(
+        function, len(pieces), len(shared), *shared, *(t for piece in pieces for t in piece)
+    )
+    size = len(outputs) // len(pieces)
+    return [outputs[i : i + size] for i in range(0, len(outputs), size)]
+
+
+class _Pieces(torch.autograd.Function):
+    """`map_with_gradients`: each piece records a graph, and a thread goes back through it."""
+
+    @staticmethod
+    def forward(ctx, function, n_pieces, n_shared, *tensors):
+        shared, tensors = tensors[:n_shared], tensors[n_shared:]
+        size = len(tensors) // n_pieces
+
+        def record(piece):
+            with _no_hooks_on_saved_tensors(), torch.enable_grad():
+                inputs = [t.detach().requires_grad_(t.requires_grad) for t in (*piece, *shared)]
+                return inputs, function(*inputs)
+
+        pieces = [tensors[i : i + size] for i in range(0, len(tensors), size)]
+        recorded = map_in_threads(record, pieces)
+        ctx.n_pieces, ctx.n_shared = n_pieces, n_shared
+        ctx.save_for_backward(*(t for inputs, outputs in recorded for t in (*inputs, *outputs)))
+        return tuple(t.detach() for _, outputs in recorded for t in outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *grads):
+        saved = ctx.saved_tensors
+        n_out, n_saved = len(grads) // ctx.n_pieces, len(saved) // ctx.n_pieces
+
+        def differentiate(i):
+            tensors = saved[i * n_saved : (i + 1) * n_saved]
+            inputs, outputs = tensors[:-n_out], tensors[-n_out:]
+            wanted = [t for t in inputs if t.requires_grad]
+            pairs = zip(outputs, grads[i * n_out : (i + 1) * n_out], strict=True)
+            pairs = [(output, grad) for output, grad in pairs if output.requires_grad]
+            if not pairs:
+                return [None] * len(inputs)
+            outputs, given = zip(*pairs, strict=True)
+            by = torch.autograd.grad(outputs, wanted, given, retain_graph=True, allow_unused=True)
+            by = iter(by)
+            return [next(by) if t.requires_grad else None for t in inputs]
+
+        pieces = map_in_threads(differentiate, range(ctx.n_pieces))
+        n_own = n_saved - n_out - ctx.n_shared
+        by_shared = [
+            None if parts[0] is None else sum(parts[1:], parts[0])
+            for parts in zip(*(piece[n_own:] for piece in pieces), strict=True)
+        ]
+        return None, None, None, *by_shared, *(by for piece in pieces for by in piece[:n_own])
+
+
+def _no_hooks_on_saved_tensors():
+    """Keep hooks such as a checkpoint's from the graphs of pieces: of these they know one thread's alone."""
+    current = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # since PyTorch 2.8
+    if current is None or current(False) is None:
+        return contextlib.nullcontext()
+    return torch.autograd.graph.saved_tensors_hooks(_same, _same)  # slow: Python for each tensor
+
+
+def _same(saved):
+    return saved
 
 
 def few_trials(trials, at_most=8):
@@ -143,32 +239,48 @@ class _ForPieces(threading.local):
     n_threads = None  # as many as PyTorch uses
 
 
+class _Workers:
+    """Threads that wait for work; they sleep and wake in half the time that those of a standard pool take."""
+
+    def __init__(self):
+        self.jobs = SimpleQueue()
+        self.n_started = 0
+        self.starting = threading.Lock()
+
+    def start(self, n_threads):
+        """Have at least so many threads."""
+        with self.starting:
+            before = torch.get_num_threads()
+            while self.n_started < n_threads:
+                started = threading.Event()
+                threading.Thread(target=self._work, args=(started,), name="skeeg", daemon=True).start()
+                started.wait()
+                torch.set_num_threads(before)  # what threads to come start with, set to 1 by the new one
+                self.n_started += 1
+
+    def hand_out(self, function, arguments):
+        """Have a function called for each argument; get a queue of (argument, result, error)."""
+        results = SimpleQueue()
+        for argument in arguments:
+            self.jobs.put((function, argument, results))
+        return results
+
+    def _work(self, started):
+        torch.set_num_threads(1)
+        torch.get_num_threads()  # the first use in a thread takes over what was set last in any thread
+        started.set()
+        while True:
+            function, argument, results = self.jobs.get()
+            try:
+                result = argument, function(argument), None
+            except BaseException as error:
+                result = argument, None, error
+            results.put(result)
+            del function, argument, results, result  # nothing of it is kept until there is more to do
+
+
 _for_pieces = _ForPieces()
-_making = threading.Lock()
+_workers = _Workers()
 
-
-def _pool(n_threads):
-    with _making:
-        return _make_pool(n_threads)
-
-
-@functools.lru_cache(maxsize=1)
-def _make_pool(n_threads):
-    before = torch.get_num_threads()
-    n_others = n_threads - 1
-    pool = ThreadPoolExecutor(n_others, "skeeg", initializer=_use_one_thread)
-    everyone = threading.Barrier(n_threads)
-    for _ in range(n_others):  # a thread each, all of them started
-        pool.submit(everyone.wait)
-    everyone.wait()
-    torch.set_num_threads(before)  # what threads to come start with, set to 1 above
-    return pool
-
-
-def _use_one_thread():
-    torch.set_num_threads(1)
-    torch.get_num_threads()  # the first use in a thread takes over what was set last in any thread
-
-
-if hasattr(os, "register_at_fork"):  # threads do not survive a fork, their pool does
-    os.register_at_fork(after_in_child=_make_pool.cache_clear)
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=lambda: _workers.__init__())
