@@ -22,4 +22,9 @@ def apply(function, *args):
     torch.Tensor or tuple of torch.Tensor
         Its outputs.
     """
-    return function.apply(*args) if torch.is_grad_enabled() else function.forward(*args)
+    if not torch.is_grad_enabled():
+        return function.forward(*args)
+    if torch._C._are_functorch_transforms_active() or torch.compiler.is_compiling():
+        return function.apply(*args)
+    # what Function.apply itself calls once it has looked up the default arguments of ``forward``
+    return super(torch.autograd.Function, function).apply(*args)

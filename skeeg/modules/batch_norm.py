@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.autograd.function import once_differentiable
 
+from skeeg.modules.activation import has_hooks, is_plain
 from skeeg.modules.autograd import apply
-from skeeg.modules.threads import few_trials, joined, map_in_threads
+from skeeg.modules.threads import few_trials, joined, map_in_threads, map_with_gradients
 
 SHARED_NUMBERS = 2**15  # fewer are left to one thread by PyTorch (at::internal::GRAIN_SIZE)
 
@@ -59,7 +61,8 @@ def norm_backward(sums, count, scale, mean, variance, eps):
 
     def gradient(piece):
         y, grad = piece
-        return torch.addcmul(torch.addcmul(constant, y, factor), grad, gain)
+        # where addcmul adds to something broadcast, it takes three times as long
+        return torch.addcmul(y * factor, grad, gain).add_(constant)
 
     return gradient, along * precision.sqrt(), total
 
@@ -74,7 +77,7 @@ class _BatchNorm(torch.autograd.Function):
         pieces = [y[trials] for trials in _pieces(y)]
         mean, variance = together(map_in_threads(moments, pieces))
         gain, shift = gain_and_shift(scale, bias, eps, mean, variance)
-        normalised = map_in_threads(lambda part: torch.addcmul(shift, part, gain), pieces)
+        normalised = map_in_threads(lambda part: part * gain + shift, pieces)
         return joined(normalised), mean, variance
 
     @staticmethod
@@ -101,7 +104,10 @@ def normalise(y, scale, bias, eps):
 
 
 class _Centre(torch.autograd.Function):
-    """`centre`, with its gradients."""
+    """Signals less their means, the means, and the energies of what remains, along the last axis.
+
+    To gradients, the means that the signals lost are constants: they come back with the shift.
+    """
 
     generate_vmap_rule = True
 
@@ -120,48 +126,13 @@ class _Centre(torch.autograd.Function):
     def backward(ctx, grad, by_mean, by_energy):
         (centred,) = ctx.saved_tensors
         by_mean, by_energy = (by_mean / grad.shape[-1]).unsqueeze(-1), (2 * by_energy).unsqueeze(-1)
-        return torch.addcmul(by_mean, centred, by_energy).add_(grad)
+        return torch.addcmul(grad, centred, by_energy).add_(by_mean)
 
 
-def centre(y):
-    """Signals less their means, the means, and the energies of what remains, for `normalise_centred`.
-
-    To gradients, the means that the signals lost are constants: they come back with the shift.
-
-    Parameters
-    ----------
-    y : torch.Tensor, shape (batch, rows, n_times)
-        Signals.
-
-    Returns
-    -------
-    centred : torch.Tensor, shape (batch, rows, n_times)
-    means, energies : torch.Tensor, shape (batch, rows)
-    """
-    return apply(_Centre, y)
-
-
-def normalise_centred(norm, n_times, means, energies, offsets=0):
-    """Batch normalisation of signals that `centre` has taken apart, as gain * centred + shift.
+def _normalise_centred(norm, n_times, means, energies, offsets):
+    """Batch normalisation of ``centred + means + offsets`` as gain * centred + shift.
 
     The energy about the mean of the batch is that about each signal's own mean and the distance of the two.
-    Running statistics of ``norm`` are updated.
-
-    Parameters
-    ----------
-    norm : torch.nn.BatchNorm1d or torch.nn.BatchNorm2d
-        Its parameters, buffers and settings; in training mode.
-    n_times : int
-        Length of the signals.
-    means, energies : torch.Tensor, shape (batch, rows)
-        Of the signals.
-    offsets : torch.Tensor, shape (batch, rows) or (rows,), default=0
-        What the signals lack: constants that only their means are to know of.
-
-    Returns
-    -------
-    gain : torch.Tensor, shape (rows,)
-    shift : torch.Tensor, shape (batch, rows)
     """
     levels = means + offsets
     mean = levels.mean(0)
@@ -170,6 +141,67 @@ def normalise_centred(norm, n_times, means, energies, offsets=0):
     scale, bias = scale_and_bias(norm, means)
     gain = scale * (variance + norm.eps).rsqrt()
     return gain, bias + (means.detach() + offsets - mean) * gain
+
+
+def mix_norm_pool(x, mix, shared, norm, activation, pool, at_most=8):
+    """Make signals of trials, normalise them by the batch in training, activate and pool them.
+
+    A few trials at a time go through as much of it as they can while they are in the processor's cache.
+
+    Parameters
+    ----------
+    x : torch.Tensor, shape (batch, ...)
+        Trials.
+    mix : callable
+        Makes signals of a few trials, ``mix(x, *shared)``: signals (trials, rows, n_times), and what is still
+        to be added to each, (trials, rows).
+    shared : list of torch.Tensor
+        What ``mix`` takes besides; gradients go to no other tensors.
+    norm : torch.nn.BatchNorm1d or torch.nn.BatchNorm2d
+        Normalises in training mode. In evaluation it is linear, and part of what ``mix`` does.
+    activation : torch.nn.Module
+        Of a normalised signal.
+    pool : callable
+        ``pool(signals)``, or ``pool(signals, shift, gain, elu)`` as `skeeg.modules.pooling.segment_moments`.
+    at_most : int, default=8
+        Trials at a time, a multiple of eight.
+
+    Returns
+    -------
+    torch.Tensor, shape (batch, ...)
+        What ``pool`` gives.
+    """
+    # Threads know neither the parameters nor the random numbers that another activation may have, and hooks
+    # are to see whole batches.
+    elu = is_plain(activation, nn.ELU) and activation.alpha == 1
+    plain = (elu or is_plain(activation, nn.Identity)) and not (
+        isinstance(pool, nn.Module) and has_hooks(pool)
+    )
+    pieces = [(x[trials],) for trials in few_trials(x, at_most)]
+
+    def mix_and_pool(*tensors):
+        y, shift = mix(*tensors)
+        return (pool(y, shift, None, elu),)
+
+    def mix_and_centre(*tensors):
+        y, offsets = mix(*tensors)
+        return *apply(_Centre, y), offsets
+
+    def scale_and_pool(y, shift, gain):
+        return (pool(y, shift, gain, elu),)
+
+    if norm.training:
+        y, *moments = zip(*map_with_gradients(mix_and_centre, pieces, shared), strict=True)
+        gain, shift = _normalise_centred(norm, x.shape[-1], *map(torch.cat, moments))
+        if plain:
+            pieces = list(zip(y, shift.split([len(part) for part in y]), strict=True))
+            return joined([pooled for (pooled,) in map_with_gradients(scale_and_pool, pieces, [gain])])
+        y = joined(y) * gain.unsqueeze(-1)
+    elif plain:
+        return joined([pooled for (pooled,) in map_with_gradients(mix_and_pool, pieces, shared)])
+    else:
+        y, shift = map(joined, zip(*map_with_gradients(mix, pieces, shared), strict=True))
+    return pool(activation(y + shift.unsqueeze(-1)))
 
 
 def uses_batch_statistics(norm):

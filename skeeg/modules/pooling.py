@@ -8,47 +8,38 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from skeeg.modules.autograd import apply
+from skeeg.modules.threads import joined
 
 
 class _SegmentMoments(torch.autograd.Function):
-    """Mean and sum of squared deviations of consecutive segments, one length a group of channels.
-
-    Of a signal x; with a shift, of gain * x + shift; and with ``elu``, of the ELU of that, plus 1, as no
-    constant changes a variance. Deviations are taken from each segment's own mean, so that an offset of the
-    signal costs no digits. Channels are split evenly over the kernels; segments are half as long.
-
-    Shapes: x (batch, n_channels, n_times), shift (batch, n_channels), gain (n_channels,); results for each
-    kernel: means and squares (batch, channels, n_windows + 1), and the last samples of windows (batch,
-    channels, n_windows), which odd ones have beyond their two segments.
-    """
+    """`segment_moments`, with its gradients."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, shift, gain, elu, kernel_sizes):
+    def forward(x, shift, gain, elu, kernels):
         slope = None
         if shift is not None:
             shift = shift.unsqueeze(-1)
-            x = x + shift if gain is None else torch.addcmul(shift, x, gain.unsqueeze(-1))
+            x = x + shift if gain is None else x * gain.unsqueeze(-1) + shift
         if elu:  # max(z, 0) + slope, where the slope is exp(min(z, 0))
             slope = x.clamp(max=0).exp_()
             x = x.relu().add_(slope)
-        means, squares, last, deviations = [], [], [], []
-        for group, k in zip(x.chunk(len(kernel_sizes), 1), kernel_sizes, strict=True):
-            half, n_windows = k // 2, _n_windows(k, x.shape[-1])
-            segments = group[..., : (n_windows + 1) * half].unflatten(-1, (-1, half))
+        means, squares, deviations, last = [], [], [], []
+        for group, (length, count, odd) in zip(x.chunk(len(kernels), 1), kernels, strict=True):
+            segments = group[..., : count * length].unflatten(-1, (count, length))
             mean = segments.mean(-1, keepdim=True)
             deviations.append(segments - mean)
             means.append(mean.squeeze(-1))
             squares.append(torch.linalg.vector_norm(deviations[-1], dim=-1).square())
-            last.append(_last_samples(group, k).clone())
+            if odd:
+                last.append(_last_samples(group, length, count).clone())
         return *means, *squares, *last, *deviations, slope
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, _, gain, _, ctx.kernel_sizes = inputs
-        n_moments = 3 * len(ctx.kernel_sizes)
-        *deviations, slope = output[n_moments:]
+        x, _, gain, _, ctx.kernels = inputs
+        *deviations, slope = output[-1 - len(ctx.kernels) :]
         ctx.mark_non_differentiable(*deviations, *([] if slope is None else [slope]))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, gain, slope, *deviations)
@@ -56,22 +47,25 @@ class _SegmentMoments(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *grads):
-        if grads[0] is None:  # the moments of all kernels have gradients, or none has
-            return (None,) * 5
         x, gain, slope, *deviations = ctx.saved_tensors
         n = len(deviations)
+        by_means, by_squares, by_last = grads[:n], grads[n : 2 * n], iter(grads[2 * n :])
+        if all(grad is None for grad in grads):
+            return (None,) * 5
         groups = []
-        for k, deviation, by_mean, by_square, by_last in zip(
-            ctx.kernel_sizes, deviations, grads[:n], grads[n : 2 * n], grads[2 * n : 3 * n], strict=True
+        for (length, count, odd), deviation, by_mean, by_square in zip(
+            ctx.kernels, deviations, by_means, by_squares, strict=True
         ):
             # of the mean, grad / length; of the squared deviations, 2 grad * deviation
-            by_mean, by_square = (by_mean / deviation.shape[-1]).unsqueeze(-1), (2 * by_square).unsqueeze(-1)
-            group = torch.addcmul(by_mean, deviation, by_square).flatten(-2)
-            group = F.pad(group, (0, x.shape[-1] - group.shape[-1]))
-            if k % 2:
-                _last_samples(group, k).add_(by_last)
+            group = deviation * (2 * by_square).unsqueeze(-1)
+            if by_mean is not None:
+                group += (by_mean / length).unsqueeze(-1)
+            rest = x.shape[-1] - count * length
+            group = F.pad(group.flatten(-2), (0, rest)) if rest else group.flatten(-2)
+            if odd:
+                _last_samples(group, length, count).add_(next(by_last))
             groups.append(group)
-        grad = torch.cat(groups, 1)
+        grad = joined(groups, dim=1)
         if slope is not None:
             grad *= slope
         need_x, need_shift, need_gain, *_ = ctx.needs_input_grad
@@ -82,13 +76,39 @@ class _SegmentMoments(torch.autograd.Function):
         return grad if need_x else None, grad_shift, grad_gain, None, None
 
 
-def _n_windows(k, n_times):
-    return (n_times - k) // (k // 2) + 1
+def _last_samples(x, length, count):
+    """Samples that follow two segments, as far as these go: the last ones of odd windows."""
+    return x[..., 2 * length :: length][..., : count - 1]
 
 
-def _last_samples(x, k):
-    """Samples of odd windows beyond their two segments; none of even ones."""
-    return x[..., k - 1 :: k // 2][..., : _n_windows(k, x.shape[-1]) if k % 2 else 0]
+def segment_moments(x, kernels, shift=None, gain=None, elu=False):
+    """Mean and sum of squared deviations of consecutive segments of signals.
+
+    Signals may be scaled, shifted and activated on the way, in one pass through the processor's cache.
+    Deviations are taken from each segment's own mean, so that an offset of the signal costs no digits.
+
+    Parameters
+    ----------
+    x : torch.Tensor, shape (batch, rows, n_times)
+        Signals.
+    kernels : list of (int, int, bool)
+        Length and number of the segments, and whether the sample after each two neighbours is asked for.
+        Rows are split evenly over the kernels.
+    shift : torch.Tensor, shape (batch, rows), optional
+        What to add to the signals; nothing when not given.
+    gain : torch.Tensor, shape (rows,), optional
+        What to multiply them by before; not read without ``shift``.
+    elu : bool, default=False
+        Whether an ELU follows; 1 is added to it, which changes no deviation.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Means for each kernel, (batch, rows of the kernel, segments); as many squares, of the same shapes; for
+        kernels that ask for them, the samples after two segments, (batch, rows of the kernel, segments - 1).
+    """
+    n_asked = sum(odd for _, _, odd in kernels)
+    return apply(_SegmentMoments, x, shift, gain, elu, kernels)[: 2 * len(kernels) + n_asked]
 
 
 class MultiScaleVariancePool(nn.Module):
@@ -146,9 +166,9 @@ class MultiScaleVariancePool(nn.Module):
 
     def n_windows(self, n_times):
         """Number of windows of each scale in ``n_times`` samples."""
-        return [_n_windows(k, n_times) for k in self.kernel_sizes]
+        return [(n_times - k) // (k // 2) + 1 for k in self.kernel_sizes]
 
-    def forward(self, x):
+    def forward(self, x, shift=None, gain=None, elu=False):
         """Pool a signal.
 
         Parameters
@@ -156,27 +176,8 @@ class MultiScaleVariancePool(nn.Module):
         x : torch.Tensor, shape (batch, n_channels, n_times)
             Signal; ``n_channels`` a multiple of the number of scales, ``n_times`` at least the longest
             window.
-
-        Returns
-        -------
-        torch.Tensor, shape (batch, n_channels / n_scales * sum of the numbers of windows)
-            Variances, ordered by scale, channel, window.
-        """
-        return self.activated(x)
-
-    def activated(self, x, shift=None, gain=None, elu=False):
-        """Pool a signal that is scaled, shifted and activated on the way, in one pass through the cache.
-
-        Parameters
-        ----------
-        x : torch.Tensor, shape (batch, n_channels, n_times)
-            Signal.
-        shift : torch.Tensor, shape (batch, n_channels), optional
-            What to add to it; nothing when not given.
-        gain : torch.Tensor, shape (n_channels,), optional
-            What to multiply it by before; not read without ``shift``.
-        elu : bool, default=False
-            Whether an ELU follows.
+        shift, gain, elu : optional
+            What happens to the signal before, see `segment_moments`.
 
         Returns
         -------
@@ -184,14 +185,19 @@ class MultiScaleVariancePool(nn.Module):
             Variances, ordered by scale, channel, window.
         """
         n_scales = len(self.kernel_sizes)
-        moments = apply(_SegmentMoments, x, shift, gain, elu, self.kernel_sizes)
+        windows = zip(self.kernel_sizes, self.n_windows(x.shape[-1]), strict=True)
+        kernels = [(k // 2, n + 1, k % 2 == 1) for k, n in windows]
+        moments = segment_moments(x, kernels, shift, gain, elu)
+        means, squares, last = (
+            moments[:n_scales],
+            moments[n_scales : 2 * n_scales],
+            iter(moments[2 * n_scales :]),
+        )
         variances = []
-        for i, k in enumerate(self.kernel_sizes):
-            # means and squares (batch, channels, n_windows + 1), last (batch, channels, n_windows)
-            mean, square, last = (moments[i + n_scales * j] for j in range(3))
+        for k, mean, square in zip(self.kernel_sizes, means, squares, strict=True):
             half, first, second = k // 2, mean[..., :-1], mean[..., 1:]
             total = square[..., :-1] + square[..., 1:] + (first - second).square() * (half / 2)
             if k % 2:
-                total = total + (last - (first + second) / 2).square() * (2 * half / k)
+                total = total + (next(last) - (first + second) / 2).square() * (2 * half / k)
             variances.append((total / k).flatten(1))  # (batch, channels * n_windows)
         return torch.cat(variances, dim=1)

@@ -388,9 +388,7 @@ class _FilterMixNormEluPool(torch.autograd.Function):
         y, parts = zip(*parts, strict=True)
         mean, variance = together(parts)
         gain, shift = gain_and_shift(scale, bias, eps, mean, variance)
-        parts = map_in_threads(
-            lambda part: _elu_pool(torch.addcmul(shift, part, gain), band, length, stride), y
-        )
+        parts = map_in_threads(lambda part: _elu_pool(part * gain + shift, band, length, stride), y)
         z, slopes = zip(*parts, strict=True)
         return joined(z), mean, variance, response, *x_spectra, *y, *slopes
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from numbers import Integral
 
 import torch
@@ -10,15 +9,15 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import has_hooks, in_place, is_plain
+from skeeg.modules.activation import in_place
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
-from skeeg.modules.batch_norm import centre, normalise_centred
+from skeeg.modules.batch_norm import mix_norm_pool
 from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import MultiScaleVariancePool
 from skeeg.modules.spectral import fft_length, fir_response, spectrum
-from skeeg.modules.threads import few_trials, joined, map_with_gradients
+from skeeg.modules.threads import joined
 from skeeg.modules.windows import fit_lengths
 
 ATTENTION_MODES = ("var", "l2", "l1")
@@ -126,10 +125,12 @@ class _SharedProduct(torch.autograd.Function):
     def backward(ctx, grad):
         x, matrix = ctx.saved_tensors
         need_x, need_matrix = ctx.needs_input_grad
-        return (
-            _SharedProduct.forward(grad, matrix.T) if need_x else None,
-            x.flatten(0, 1).T @ grad.flatten(0, 1) if need_matrix else None,
-        )
+        grad_x = _SharedProduct.forward(grad, matrix.T) if need_x else None
+        if not need_matrix:
+            return grad_x, None
+        x, grad = x.flatten(0, 1), grad.flatten(0, 1)
+        # a product with few rows takes a fraction of the time of one with few columns
+        return grad_x, (grad.T @ x).T if grad.shape[1] < x.shape[1] else x.T @ grad
 
 
 class _TemporalConv(nn.Module):
@@ -206,37 +207,18 @@ class _Encoder(nn.Module):
 
     def forward(self, x):
         fusion, norm, activation = self.chan_conv
-        # Threads know neither the parameters nor the random numbers that another activation may have, and
-        # hooks are to see whole batches.
-        elu = is_plain(activation, nn.ELU) and activation.alpha == 1
-        plain = (elu or is_plain(activation, nn.Identity)) and not has_hooks(self.mvp)
         with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
             x = x.to(fusion.weight.dtype)
-            pieces, n_times = [(x[trials],) for trials in few_trials(x, TRIALS_A_PIECE)], x.shape[-1]
-            gain = None
+            n_times = x.shape[-1]
             if norm.training:
-                pieces = map_with_gradients(self._fuse_and_centre, pieces, self._shared(n_times))
-                moments = (torch.cat(parts) for parts in list(zip(*pieces, strict=True))[1:])
-                gain, shift = normalise_centred(norm, n_times, *moments)
+                shared = self._shared(n_times)
             else:
                 layers = fusion, norm, self.temporal_conv, self.spt_attn
                 weights = [parameter for layer in layers for parameter in layer.parameters()]
                 statistics = norm.running_mean, norm.running_var
                 settings = {"n_times": n_times, "eps": norm.eps}
                 shared = self._folded(lambda: self._shared(n_times), *weights, *statistics, **settings)
-                if plain:
-                    encode = partial(self._encode, elu=elu)
-                    return joined([f for (f,) in map_with_gradients(encode, pieces, shared)])
-                pieces = map_with_gradients(self._fuse, pieces, shared)
-                shift = torch.cat([shift for _, shift in pieces])
-            if plain:
-                pool = partial(self._pool, elu=elu)
-                shifts = shift.split([len(y) for y, *_ in pieces])
-                pieces = [(y, shift) for (y, *_), shift in zip(pieces, shifts, strict=True)]
-                return joined([f for (f,) in map_with_gradients(pool, pieces, (gain,))])
-            y = joined([y for y, *_ in pieces])
-            y = y if gain is None else y * gain.unsqueeze(-1)
-            return self.mvp(activation(y + shift.unsqueeze(-1)))
+            return mix_norm_pool(x, self._fuse, shared, norm, activation, self.mvp, TRIALS_A_PIECE)
 
     def _shared(self, n_times):
         """What all trials share: weight and bias of the fusion, and filters."""
@@ -247,25 +229,12 @@ class _Encoder(nn.Module):
             weight, bias = weight * scale, (bias - norm.running_mean) * scale + norm.bias
         return weight, bias, *self._filters(n_times)
 
-    def _encode(self, x, *shared, elu):
-        """Trials, with normalisation in weight and bias -> features."""
-        return (self.mvp.activated(*self._fuse(x, *shared), elu=elu),)
-
-    def _pool(self, y, shift, gain, elu):
-        """Fused channels, to be scaled and shifted, -> features."""
-        return (self.mvp.activated(y, shift, gain, elu),)
-
     def _fuse(self, x, weight, bias, filter_bias, responses, *context_filters):
         """Trials -> fused channels (batch, n_fused, n_times), and what to add to them (batch, n_fused)."""
         spectra = spectrum(x, self._n(x.shape[-1]))
         mixing = weight * self._gates(x, spectra, filter_bias, responses, *context_filters).unsqueeze(-1)
         shift = bias + (filter_bias.repeat_interleave(x.shape[1]).unsqueeze(-1) * mixing).sum(1)
         return apply(_FilterAndMixTrials, spectra, responses, mixing, x.shape[-1]), shift
-
-    def _fuse_and_centre(self, x, *shared):
-        """Trials -> fused channels less their means, means, energies, and what to add to the means."""
-        y, shift = self._fuse(x, *shared)
-        return *centre(y), shift
 
     def gates(self, x):
         """Gates of trials, (batch, n_chans, n_times) -> (batch, n_filters, n_chans)."""

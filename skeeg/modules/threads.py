@@ -208,9 +208,9 @@ def few_trials(trials, at_most=8):
     return [slice(*pair) for pair in pairwise(bounds)]
 
 
-def joined(pieces):
+def joined(pieces, dim=0):
     """Pieces of a batch as one tensor, which is no copy of a single one."""
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
 
 
 @contextlib.contextmanager
