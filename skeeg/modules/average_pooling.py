@@ -8,6 +8,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from skeeg.modules.autograd import apply
+from skeeg.modules.threads import joined
 
 GROUP = 16  # windows a matrix product: enough to fill the processor's vector registers
 
@@ -35,12 +36,18 @@ class _AveragePool(torch.autograd.Function):
 def pooled(x, band, length, stride):
     """Means over windows; the windows of a group are columns of one narrow banded matrix."""
     n_windows = (x.shape[-1] - length) // stride + 1
+    n_groups, n_left = divmod(n_windows, GROUP)
     sums = []
-    for j in range(0, n_windows, GROUP):
-        n = min(GROUP, n_windows - j)
-        n_samples = (n - 1) * stride + length
-        sums.append(x[..., j * stride : j * stride + n_samples] @ band[:n_samples, :n])
-    return torch.cat(sums, dim=-1) / length
+    if n_groups:
+        n_samples = (GROUP - 1) * stride + length
+        groups = x.unfold(-1, n_samples, GROUP * stride)[..., :n_groups, :]
+        groups = groups.flatten(0, -2) @ band[:n_samples, :GROUP]  # one product, not one a row
+        sums.append(groups.view(*x.shape[:-1], -1))
+    if n_left:
+        n_samples = (n_left - 1) * stride + length
+        start = n_groups * GROUP * stride
+        sums.append(x[..., start : start + n_samples] @ band[:n_samples, :n_left])
+    return joined(sums, dim=-1) / length
 
 
 def spread(grad, n_times, band, length, stride):

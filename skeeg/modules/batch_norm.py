@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import has_hooks, is_plain
 from skeeg.modules.autograd import apply
-from skeeg.modules.threads import few_trials, joined, map_in_threads, map_with_gradients
+from skeeg.modules.threads import few_trials, joined, map_in_threads
 
 SHARED_NUMBERS = 2**15  # fewer are left to one thread by PyTorch (at::internal::GRAIN_SIZE)
 
@@ -103,10 +101,12 @@ def normalise(y, scale, bias, eps):
     return apply(_BatchNorm, y, scale, bias, eps)
 
 
-class _Centre(torch.autograd.Function):
-    """Signals less their means, the means, and the energies of what remains, along the last axis.
+class Centre(torch.autograd.Function):
+    """Signals less their means, the means, and the energies of what remains, for `normalise_centred`.
 
     To gradients, the means that the signals lost are constants: they come back with the shift.
+
+    Shapes: signals (batch, rows, n_times), means and energies (batch, rows).
     """
 
     generate_vmap_rule = True
@@ -129,79 +129,33 @@ class _Centre(torch.autograd.Function):
         return torch.addcmul(grad, centred, by_energy).add_(by_mean)
 
 
-def _normalise_centred(norm, n_times, means, energies, offsets):
-    """Batch normalisation of ``centred + means + offsets`` as gain * centred + shift.
+def normalise_centred(norm, n_times, means, energies, offsets):
+    """Batch normalisation in training, of signals that `Centre` has taken apart, as gain * centred + shift.
 
     The energy about the mean of the batch is that about each signal's own mean and the distance of the two.
+
+    Parameters
+    ----------
+    norm : torch.nn.BatchNorm1d or torch.nn.BatchNorm2d
+        Its parameters, buffers and settings. Its running statistics are updated.
+    n_times : int
+        Length of the signals.
+    means, energies : torch.Tensor, shape (batch, rows)
+        Of the signals.
+    offsets : torch.Tensor, shape (batch, rows)
+        Constants that are still to be added to the signals.
+
+    Returns
+    -------
+    gain : torch.Tensor, shape (rows,)
+    shift : torch.Tensor, shape (batch, rows)
     """
     levels = means + offsets
     mean = levels.mean(0)
     variance = (energies / n_times + (levels - mean).square()).mean(0)
     track(norm, mean, variance, len(means) * n_times)
-    scale, bias = scale_and_bias(norm, means)
-    gain = scale * (variance + norm.eps).rsqrt()
-    return gain, bias + (means.detach() + offsets - mean) * gain
-
-
-def mix_norm_pool(x, mix, shared, norm, activation, pool, at_most=8):
-    """Make signals of trials, normalise them by the batch in training, activate and pool them.
-
-    A few trials at a time go through as much of it as they can while they are in the processor's cache.
-
-    Parameters
-    ----------
-    x : torch.Tensor, shape (batch, ...)
-        Trials.
-    mix : callable
-        Makes signals of a few trials, ``mix(x, *shared)``: signals (trials, rows, n_times), and what is still
-        to be added to each, (trials, rows).
-    shared : list of torch.Tensor
-        What ``mix`` takes besides; gradients go to no other tensors.
-    norm : torch.nn.BatchNorm1d or torch.nn.BatchNorm2d
-        Normalises in training mode. In evaluation it is linear, and part of what ``mix`` does.
-    activation : torch.nn.Module
-        Of a normalised signal.
-    pool : callable
-        ``pool(signals)``, or ``pool(signals, shift, gain, elu)`` as `skeeg.modules.pooling.segment_moments`.
-    at_most : int, default=8
-        Trials at a time, a multiple of eight.
-
-    Returns
-    -------
-    torch.Tensor, shape (batch, ...)
-        What ``pool`` gives.
-    """
-    # Threads know neither the parameters nor the random numbers that another activation may have, and hooks
-    # are to see whole batches.
-    elu = is_plain(activation, nn.ELU) and activation.alpha == 1
-    plain = (elu or is_plain(activation, nn.Identity)) and not (
-        isinstance(pool, nn.Module) and has_hooks(pool)
-    )
-    pieces = [(x[trials],) for trials in few_trials(x, at_most)]
-
-    def mix_and_pool(*tensors):
-        y, shift = mix(*tensors)
-        return (pool(y, shift, None, elu),)
-
-    def mix_and_centre(*tensors):
-        y, offsets = mix(*tensors)
-        return *apply(_Centre, y), offsets
-
-    def scale_and_pool(y, shift, gain):
-        return (pool(y, shift, gain, elu),)
-
-    if norm.training:
-        y, *moments = zip(*map_with_gradients(mix_and_centre, pieces, shared), strict=True)
-        gain, shift = _normalise_centred(norm, x.shape[-1], *map(torch.cat, moments))
-        if plain:
-            pieces = list(zip(y, shift.split([len(part) for part in y]), strict=True))
-            return joined([pooled for (pooled,) in map_with_gradients(scale_and_pool, pieces, [gain])])
-        y = joined(y) * gain.unsqueeze(-1)
-    elif plain:
-        return joined([pooled for (pooled,) in map_with_gradients(mix_and_pool, pieces, shared)])
-    else:
-        y, shift = map(joined, zip(*map_with_gradients(mix, pieces, shared), strict=True))
-    return pool(activation(y + shift.unsqueeze(-1)))
+    gain = norm.weight * (variance + norm.eps).rsqrt()
+    return gain, norm.bias + (means.detach() + offsets - mean) * gain
 
 
 def uses_batch_statistics(norm):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import in_place
+from skeeg.modules.activation import in_place, is_plain
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
-from skeeg.modules.batch_norm import mix_norm_pool
+from skeeg.modules.batch_norm import batch_norm, track
 from skeeg.modules.filter_bank import FilterBankDesign, extend, extend_adjoint, make_bands
+from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import segment_moments
-from skeeg.modules.threads import threads_for_pieces
+from skeeg.modules.threads import few_trials, joined, map_in_threads, threads_for_pieces
 from skeeg.modules.windows import fit_lengths
 
 
@@ -34,36 +34,33 @@ class _LightweightConv1d(nn.Module):
 
     def forward(self, x):
         weight = self.weight.softmax(-1) if self.weight_softmax else self.weight
-        summed = (x * weight.squeeze(1).repeat(x.shape[1] // len(weight), 1)).sum(-1)
+        summed = (x.unflatten(1, (-1, len(weight))) * weight.squeeze(1)).sum(-1).flatten(1)
         return summed if self.bias is None else summed + self.bias
 
 
+def _few_trials(x):
+    """Slices of a few trials; of all for PyTorch's transforms, which know no results written in parts."""
+    transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return [slice(None)] if transformed else few_trials(x)
+
+
 def _mixing_matrices(weight, response):
-    """M_o,c(w) = sum_b weight[o, b, c] response[b](w): (n_freqs, n_filters, n_chans)."""
+    """M_c,o(w) = sum_b weight[o, b, c] response[b](w): (n_freqs, n_chans, n_filters)."""
     n_filters, n_bands, n_chans = weight.shape
-    weight = weight.transpose(0, 1).reshape(n_bands, -1).to(response.dtype)
+    weight = weight.permute(1, 2, 0).reshape(n_bands, -1).to(response.dtype)
     with threads_for_pieces():  # those of a product that they share would wait, busily, where trials are due
-        return (response.T @ weight).unflatten(1, (n_filters, n_chans))
+        return (response.T @ weight).unflatten(1, (n_chans, n_filters))
 
 
 def _filter_and_mix(x, mixing, left, right, n_fft):
     """Mix trials by a matrix for each frequency; give the packed spectra of the trials as well."""
     packed = _pack(torch.fft.rfft(extend(x.transpose(0, 1), left, right, n_fft)), mixing)
-    mixed = _unpack(torch.bmm(mixing, packed), mixing)  # (n_filters, batch, n_freqs)
+    if len(x) == 1:  # one or two columns are better rows
+        mixed = torch.bmm(packed.mT, mixing).permute(2, 1, 0)  # (n_filters, 1 or real and imaginary, n_freqs)
+        mixed = mixed if mixing.is_complex() else torch.complex(*mixed.split(1, dim=1))
+    else:
+        mixed = _unpack(torch.bmm(mixing.mT, packed), mixing)  # (n_filters, batch, n_freqs)
     return torch.fft.irfft(mixed, n_fft)[..., : x.shape[-1]].transpose(0, 1), packed
-
-
-def _filter_and_mix_one(x, weight, response, left, right, n_fft):
-    """The same for one trial, for which a matrix a frequency is more work: bands first, then one product."""
-    banded = torch.fft.rfft(extend(x, left, right, n_fft)).unsqueeze(1) * response.unsqueeze(1)
-    mixed = weight.flatten(1) @ torch.view_as_real(banded).flatten(1, 2).flatten(-2)
-    mixed = torch.view_as_complex(mixed.unflatten(-1, (-1, 2)))  # (1, n_filters, n_freqs)
-    return torch.fft.irfft(mixed, n_fft)[..., : x.shape[-1]]
-
-
-def _mix_bands(x, weight):
-    """Mix band-passed trials: (batch, n_bands, n_chans, n_times) -> (batch, n_filters, n_times)."""
-    return torch.bmm(weight.flatten(1).expand(len(x), -1, -1), x.flatten(1, 2))
 
 
 def _pack(spectra, mixing):
@@ -90,47 +87,157 @@ def _n_fft(response):
 class _FilterAndMix(torch.autograd.Function):
     """Band-pass and mix channels: (batch, n_chans, n_times) -> (batch, n_filters, n_times).
 
-    The output is the inverse transform of M X, with X the spectrum of the trial, extended at its ends, and
-    M_o,c(w) = sum_b weight[o, b, c] response[b](w). Frequencies come first, so that M X is one matrix product
-    for each of them; for a real response it mixes real and imaginary parts alike, side by side. The backward
-    pass is the adjoint of each step: with G the spectrum of the output's gradient, X gets conj(M)' G and
-    the weights conj(response) applied to G conj(X)', real part. M is made of the weights once for all pieces
-    of a batch; gradients go to the weights.
+    The output is the inverse transform of M' X, with X the spectrum of the trial, extended at its ends, and
+    M_c,o(w) = sum_b weight[o, b, c] response[b](w). Frequencies come first, so that M' X is one matrix
+    product for each of them; for a real response it mixes real and imaginary parts alike, side by side. The
+    backward pass is the adjoint of each step: with G the spectrum of the output's gradient, X gets conj(M) G
+    and the weights conj(response) applied to G conj(X)', real part.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, weight, mixing, response, left, right):
-        return _filter_and_mix(x, mixing, left, right, _n_fft(response))
+    def forward(x, weight, response, left, right):
+        pieces = _few_trials(x)
+        mixing = _mixing_matrices(weight, response)
+        y = x.new_empty(x.shape[0], len(weight), x.shape[-1]) if len(pieces) > 1 else None
+
+        def mix(trials):
+            mixed, packed = _filter_and_mix(x[trials], mixing, left, right, _n_fft(response))
+            if y is None:
+                return mixed.contiguous(), packed
+            y[trials] = mixed
+            return y, packed
+
+        ys, packed = zip(*map_in_threads(mix, pieces), strict=True)
+        return ys[0], *packed
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, _, mixing, response, ctx.left, ctx.right = inputs
-        ctx.mark_non_differentiable(output[1])
+        x, weight, response, ctx.left, ctx.right = inputs
+        ctx.pieces = _few_trials(x)
+        ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(mixing, response, output[1])
+        ctx.save_for_backward(weight, response, *output[1:])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad, _):
-        mixing, response, packed = ctx.saved_tensors
+    def backward(ctx, grad, *_):
+        weight, response, *packed = ctx.saved_tensors
         n_fft, n_times = _n_fft(response), grad.shape[-1]
         need_x, need_weight, *_ = ctx.needs_input_grad
-        grad_x = grad_weight = None
+        mixing = response  # only its kind matters for the weights
+        if need_x:
+            mixing = _mixing_matrices(weight, response)
         # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
         count = torch.full_like(response[0].real, 2 / n_fft)
         count[0] = count[-1] = 1 / n_fft
-        with torch.autocast(grad.device.type, enabled=False):
-            part = _pack(torch.fft.rfft(grad.transpose(0, 1), n_fft), mixing)
+        # a product for each channel: threads that share one product round differently
+        response = (response * count).expand(weight.shape[2], -1, -1)
+
+        def mix_back(piece):
+            trials, packed = piece
+            grad_weight = grad_x = None
+            part = _pack(torch.fft.rfft(grad[trials].transpose(0, 1), n_fft), mixing)
             if need_weight:
                 grad_mixing = torch.bmm(packed, part.mH)  # (n_freqs, n_chans, n_filters), conjugate
-                grad_weight = ((response * count) @ grad_mixing.flatten(1)).real
-                grad_weight = grad_weight.unflatten(1, grad_mixing.shape[1:]).permute(2, 0, 1)
+                grad_weight = torch.bmm(response, grad_mixing.transpose(0, 1)).real
             if need_x:
-                part = torch.fft.irfft(_unpack(torch.bmm(mixing.mH, part), mixing), n_fft)
+                part = torch.fft.irfft(_unpack(torch.bmm(mixing.conj(), part), mixing), n_fft)
                 grad_x = extend_adjoint(part, ctx.left, ctx.right, n_times).transpose(0, 1)
-        return grad_x, grad_weight, None, None, None, None
+            return grad_weight, grad_x
+
+        with torch.autocast(grad.device.type, enabled=False):
+            pieces = list(zip(ctx.pieces, packed, strict=True))
+            grad_weight, grad_x = zip(*map_in_threads(mix_back, pieces), strict=True)
+        return (
+            torch.cat(grad_x) if need_x else None,
+            sum(grad_weight).permute(2, 1, 0) if need_weight else None,
+            None,
+            None,
+            None,
+        )
+
+
+class _NormEluVariance(torch.autograd.Function):
+    """Batch statistics, normalisation, ELU and the unbiased variance in windows, a few trials at a time.
+
+    (batch, n_filters, n_times) -> (batch, n_filters, n_windows), and mean and biased variance of the batch.
+    Statistics are those of each signal, put together: the energy about the common mean is that about the
+    signal's own mean and its distance from the common one. ELU's slope follows from its output.
+    """
+
+    @staticmethod
+    def forward(y, scale, bias, eps, alpha, window):
+        n_times, pieces = y.shape[-1], _few_trials(y)
+
+        def moments(trials):
+            mean = y[trials].mean(-1)
+            return mean, torch.linalg.vector_norm(y[trials] - mean.unsqueeze(-1), dim=-1).square()
+
+        means, energies = _in_threads(moments, pieces)
+        mean = means.mean(0)
+        variance = (energies / n_times + (means - mean).square()).mean(0)
+        gain = scale * (variance + eps).rsqrt()
+        shift = bias - mean * gain
+        active = torch.empty_like(y)
+
+        def encode(trials):
+            part = torch.mul(y[trials], gain[:, None], out=active[trials]).add_(shift[:, None])
+            windows = _windows(F.elu_(part, alpha), window)
+            level = windows.mean(-1, keepdim=True)
+            return level, torch.linalg.vector_norm(windows - level, dim=-1).square() / (window - 1)
+
+        level, variances = _in_threads(encode, pieces)
+        return variances, mean, variance, active, level
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        y, scale, _, ctx.eps, ctx.alpha, ctx.window = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(y, scale, *output[1:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, *_):
+        y, scale, mean, variance, active, level = ctx.saved_tensors
+        n_times, pieces = y.shape[-1], _few_trials(y)
+        factor = (grad * (2 / (ctx.window - 1))).unsqueeze(-1)
+        grad_y = torch.empty_like(y)
+        grad_y[..., grad.shape[-1] * ctx.window :] = 0  # samples beyond the last whole window
+
+        def deactivate(trials):
+            part, windows = grad_y[trials], _windows(active[trials], ctx.window)
+            deviation = windows - level[trials]
+            slope_times = torch.ops.aten.elu_backward(deviation, ctx.alpha, 1, 1, True, windows)
+            torch.mul(slope_times, factor[trials], out=_windows(part, ctx.window))
+            return part.sum(-1), (y[trials] - mean[:, None]).mul_(part).sum(-1)
+
+        total, along = (part.sum(0) for part in _in_threads(deactivate, pieces))
+        precision = (variance + ctx.eps).rsqrt()
+        # gain * (gradient - its mean - its projection on the normalised signals)
+        count = y.shape[0] * n_times
+        gain, slope = scale * precision, precision.square() * along / count
+        offset = mean * slope - total / count
+
+        def project(trials):
+            grad_y[trials].sub_(y[trials] * slope[:, None]).add_(offset[:, None]).mul_(gain[:, None])
+
+        if ctx.needs_input_grad[0]:
+            map_in_threads(project, pieces)
+        return grad_y, along * precision, total, None, None, None
+
+
+def _in_threads(function, pieces):
+    """What a function gives for the pieces of a batch, put together."""
+    return [torch.cat(parts) for parts in zip(*map_in_threads(function, pieces), strict=True)]
+
+
+def _windows(x, length):
+    """(..., n_times) -> (..., n_windows, length), without the samples that are left over."""
+    n_windows = x.shape[-1] // length
+    return x[..., : n_windows * length].unflatten(-1, (n_windows, length))
 
 
 class FBLightConvNet(EEGModule):
@@ -297,6 +404,7 @@ class FBLightConvNet(EEGModule):
             in_place(activation),
         )
         self.attn_conv = _LightweightConv1d(n_filters_spat, self.n_windows, heads, weight_softmax, bias)
+        self._folded = Folded()
         self._make_head()
 
     def _window_length(self):
@@ -392,36 +500,61 @@ class FBLightConvNet(EEGModule):
     def _variances(self, x):
         """Steps 1 to 3 but the logarithm: -> (batch, n_filters, n_windows)."""
         conv, norm, activation = self.spatial_conv
-        weight, bias = conv.weight.squeeze(-1), conv.bias  # (n_filters, n_bands, n_chans)
-        if norm.training:  # takes the bias out; only the running mean is to know of it
-            bias = bias.detach()
-        else:  # linear and known beforehand: part of the weights
-            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-            weight = weight * scale[:, None, None]
-            bias = (bias - norm.running_mean) * scale + norm.bias
-        mix, shared = self._mixing(x, weight.to(x.dtype))
-        return mix_norm_pool(
-            x,
-            lambda x, bias, *shared: (mix(x, *shared), bias.expand(len(x), -1)),
-            [bias.to(x.dtype), *shared],
-            norm,
-            activation,
-            self._window_variances,
+        if not norm.training:
+            weights = [*conv.parameters(), *norm.parameters(), norm.running_mean, norm.running_var]
+            settings = {"eps": norm.eps, "dtype": x.dtype, "shape": x.shape[1:]}
+            return self._evaluate(x, *self._folded(lambda: self._for_evaluation(x), *weights, **settings))
+        y = self._mix(x, conv.weight.squeeze(-1).to(x.dtype))
+        if not is_plain(activation, nn.ELU) or torch._C._are_functorch_transforms_active():
+            return self._window_variances(activation(batch_norm(y + conv.bias.detach()[:, None], norm)))
+        # batch normalisation takes the bias out; only its running mean is to know of it
+        variance, mean, energy, *_ = apply(
+            _NormEluVariance, y, norm.weight, norm.bias, norm.eps, activation.alpha, self._window
         )
+        track(norm, mean + conv.bias, energy, y.shape[0] * self.n_times)
+        return variance
 
-    def _mixing(self, x, weight):
-        """How to band-pass and mix a few trials, -> (trials, n_filters, n_times), and what it takes."""
+    def _mix(self, x, weight):
+        """Band-pass and mix channels: -> (batch, n_filters, n_times)."""
         if x.ndim == 4:
-            return _mix_bands, [weight]
-        left, right, n_fft, response = self._bank.extents_and_response(self.n_times, x)
-        if len(x) == 1 and not torch.is_grad_enabled():
-            return partial(_filter_and_mix_one, left=left, right=right, n_fft=n_fft), [weight, response]
-        shared = [weight, _mixing_matrices(weight.detach(), response), response]
-        return lambda *tensors: apply(_FilterAndMix, *tensors, left, right)[0], shared
+            return torch.bmm(weight.flatten(1).expand(x.shape[0], -1, -1), x.flatten(1, 2))
+        left, right, _, response = self._bank.extents_and_response(self.n_times, x)
+        return apply(_FilterAndMix, x, weight, response, left, right)[0]
 
-    def _window_variances(self, x, shift=None, gain=None, elu=False):
-        window = self._window, self.n_windows, False
-        return segment_moments(x, [window], shift, gain, elu)[1] / (self._window - 1)
+    def _for_evaluation(self, x):
+        """Weights (n_filters, n_bands, n_chans) and biases with normalisation, and mixing matrices."""
+        conv, norm, _ = self.spatial_conv
+        # batch normalisation is linear and known beforehand: part of the weights
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        weight = (conv.weight.squeeze(-1) * scale[:, None, None]).to(x.dtype)
+        bias = ((conv.bias - norm.running_mean) * scale + norm.bias).to(x.dtype)
+        if x.ndim == 4 or torch.is_grad_enabled():
+            return weight, bias, None
+        return weight, bias, _mixing_matrices(weight, self._bank.extents_and_response(self.n_times, x)[3])
+
+    def _evaluate(self, x, weight, bias, mixing):
+        """All steps; without gradients, for a few trials, then for the next few."""
+        activation = self.spatial_conv[2]
+        if torch.is_grad_enabled():
+            return self._window_variances(activation(self._mix(x, weight) + bias[:, None]))
+        plain = is_plain(activation, nn.ELU)  # threads may share it; hooks are to see whole batches
+        if mixing is not None:
+            left, right, n_fft, _ = self._bank.extents_and_response(self.n_times, x)
+
+        def encode(trials):
+            if mixing is None:
+                y = weight.flatten(1) @ trials.flatten(1, 2)
+            else:
+                y, _ = _filter_and_mix(trials, mixing, left, right, n_fft)
+            y = y.add_(bias[:, None])
+            return self._window_variances(activation(y)) if plain else y
+
+        encoded = joined(map_in_threads(encode, [x[trials] for trials in _few_trials(x)]))
+        return encoded if plain else self._window_variances(activation(encoded))
+
+    def _window_variances(self, x):
+        _, squares = segment_moments(x, [(self._window, self.n_windows, False)])
+        return squares / (self._window - 1)
 
     def forward_head(self, features):
         """Classify features: (batch, n_filters_spat) -> logits (batch, n_outputs)."""

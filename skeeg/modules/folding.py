@@ -10,7 +10,8 @@ class Folded:
 
     A network that evaluates one trial after the other would spend more time on preparing its weights than on
     the trial. Weights may change in many ways, some of which PyTorch does not count, so that their values are
-    compared with a copy each time. Nothing is kept where gradients are recorded, or in copies and pickles.
+    compared with a copy each time. Nothing is kept where gradients are recorded, where something follows
+    operations, or in copies and pickles.
 
     Examples
     --------
@@ -37,6 +38,7 @@ class Folded:
             or torch.compiler.is_compiling()
             or torch.jit.is_tracing()
             or torch._C._are_functorch_transforms_active()
+            or torch._C._len_torch_dispatch_stack()
         ):
             return function()
         values = torch.cat([weight.flatten() for weight in weights])

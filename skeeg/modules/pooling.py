@@ -18,62 +18,67 @@ class _SegmentMoments(torch.autograd.Function):
 
     @staticmethod
     def forward(x, shift, gain, elu, kernels):
-        slope = None
         if shift is not None:
             shift = shift.unsqueeze(-1)
             x = x + shift if gain is None else x * gain.unsqueeze(-1) + shift
-        if elu:  # max(z, 0) + slope, where the slope is exp(min(z, 0))
+        if elu:  # max(z, 0) + exp(min(z, 0)), of which the slope is what is less than 1
             slope = x.clamp(max=0).exp_()
             x = x.relu().add_(slope)
-        means, squares, deviations, last = [], [], [], []
+        means, squares, last = [], [], []
         for group, (length, count, odd) in zip(x.chunk(len(kernels), 1), kernels, strict=True):
-            segments = group[..., : count * length].unflatten(-1, (count, length))
-            mean = segments.mean(-1, keepdim=True)
-            deviations.append(segments - mean)
-            means.append(mean.squeeze(-1))
-            squares.append(torch.linalg.vector_norm(deviations[-1], dim=-1).square())
+            segments = _segments(group, length, count)
+            mean = segments.mean(-1)
+            means.append(mean)
+            squares.append(torch.linalg.vector_norm(segments - mean.unsqueeze(-1), dim=-1).square())
             if odd:
                 last.append(_last_samples(group, length, count).clone())
-        return *means, *squares, *last, *deviations, slope
+        return *means, *squares, *last, None if shift is None and not elu else x
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, _, gain, _, ctx.kernels = inputs
-        *deviations, slope = output[-1 - len(ctx.kernels) :]
-        ctx.mark_non_differentiable(*deviations, *([] if slope is None else [slope]))
+        x, _, gain, ctx.elu, ctx.kernels = inputs
+        active = output[-1]
+        if active is not None:
+            ctx.mark_non_differentiable(active)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, gain, slope, *deviations)
+        ctx.save_for_backward(x, gain, active, *output[: len(ctx.kernels)])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *grads):
-        x, gain, slope, *deviations = ctx.saved_tensors
-        n = len(deviations)
+        x, gain, active, *means = ctx.saved_tensors
+        active = x if active is None else active
+        n = len(means)
         by_means, by_squares, by_last = grads[:n], grads[n : 2 * n], iter(grads[2 * n :])
         if all(grad is None for grad in grads):
             return (None,) * 5
         groups = []
-        for (length, count, odd), deviation, by_mean, by_square in zip(
-            ctx.kernels, deviations, by_means, by_squares, strict=True
+        for (length, count, odd), group, mean, by_mean, by_square in zip(
+            ctx.kernels, active.chunk(n, 1), means, by_means, by_squares, strict=True
         ):
             # of the mean, grad / length; of the squared deviations, 2 grad * deviation
-            group = deviation * (2 * by_square).unsqueeze(-1)
+            grad = _segments(group, length, count) - mean.unsqueeze(-1)
+            grad *= (2 * by_square).unsqueeze(-1)
             if by_mean is not None:
-                group += (by_mean / length).unsqueeze(-1)
+                grad += (by_mean / length).unsqueeze(-1)
             rest = x.shape[-1] - count * length
-            group = F.pad(group.flatten(-2), (0, rest)) if rest else group.flatten(-2)
+            grad = F.pad(grad.flatten(-2), (0, rest)) if rest else grad.flatten(-2)
             if odd:
-                _last_samples(group, length, count).add_(next(by_last))
-            groups.append(group)
+                _last_samples(grad, length, count).add_(next(by_last))
+            groups.append(grad)
         grad = joined(groups, dim=1)
-        if slope is not None:
-            grad *= slope
+        if ctx.elu:
+            grad *= active.clamp(max=1)
         need_x, need_shift, need_gain, *_ = ctx.needs_input_grad
         grad_shift = grad.sum(-1) if need_shift else None
         grad_gain = (grad * x).sum(-1).sum(0) if need_gain else None
         if need_x and gain is not None:
             grad *= gain.unsqueeze(-1)
         return grad if need_x else None, grad_shift, grad_gain, None, None
+
+
+def _segments(x, length, count):
+    return x[..., : count * length].unflatten(-1, (count, length))
 
 
 def _last_samples(x, length, count):

@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import in_place
+from skeeg.modules.activation import has_hooks, in_place, is_plain
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
-from skeeg.modules.batch_norm import mix_norm_pool
+from skeeg.modules.batch_norm import Centre, normalise_centred
 from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import MultiScaleVariancePool
 from skeeg.modules.spectral import fft_length, fir_response, spectrum
-from skeeg.modules.threads import joined
+from skeeg.modules.threads import few_trials, joined, map_with_gradients
 from skeeg.modules.windows import fit_lengths
 
 ATTENTION_MODES = ("var", "l2", "l1")
@@ -207,18 +207,38 @@ class _Encoder(nn.Module):
 
     def forward(self, x):
         fusion, norm, activation = self.chan_conv
+        # Threads know neither the parameters nor the random numbers that another activation may have, and
+        # hooks are to see whole batches.
+        elu = is_plain(activation, nn.ELU) and activation.alpha == 1
+        plain = (elu or is_plain(activation, nn.Identity)) and not has_hooks(self.mvp)
+
+        def encode(x, *shared):
+            return (self.mvp(*self._fuse(x, *shared), elu=elu),)
+
+        def pool(centred, shift, gain):
+            return (self.mvp(centred, shift, gain, elu),)
+
         with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
             x = x.to(fusion.weight.dtype)
-            n_times = x.shape[-1]
+            pieces, n_times = [(x[trials],) for trials in few_trials(x, TRIALS_A_PIECE)], x.shape[-1]
             if norm.training:
-                shared = self._shared(n_times)
+                pieces = map_with_gradients(self._fuse_and_centre, pieces, self._shared(n_times))
+                y, *moments = zip(*pieces, strict=True)
+                gain, shift = normalise_centred(norm, n_times, *map(torch.cat, moments))
+                if plain:
+                    pieces = list(zip(y, shift.split([len(part) for part in y]), strict=True))
+                    return joined([f for (f,) in map_with_gradients(pool, pieces, [gain])])
+                y = joined(y) * gain.unsqueeze(-1)
             else:
                 layers = fusion, norm, self.temporal_conv, self.spt_attn
                 weights = [parameter for layer in layers for parameter in layer.parameters()]
                 statistics = norm.running_mean, norm.running_var
                 settings = {"n_times": n_times, "eps": norm.eps}
                 shared = self._folded(lambda: self._shared(n_times), *weights, *statistics, **settings)
-            return mix_norm_pool(x, self._fuse, shared, norm, activation, self.mvp, TRIALS_A_PIECE)
+                if plain:
+                    return joined([f for (f,) in map_with_gradients(encode, pieces, shared)])
+                y, shift = map(joined, zip(*map_with_gradients(self._fuse, pieces, shared), strict=True))
+            return self.mvp(activation(y + shift.unsqueeze(-1)))
 
     def _shared(self, n_times):
         """What all trials share: weight and bias of the fusion, and filters."""
@@ -235,6 +255,11 @@ class _Encoder(nn.Module):
         mixing = weight * self._gates(x, spectra, filter_bias, responses, *context_filters).unsqueeze(-1)
         shift = bias + (filter_bias.repeat_interleave(x.shape[1]).unsqueeze(-1) * mixing).sum(1)
         return apply(_FilterAndMixTrials, spectra, responses, mixing, x.shape[-1]), shift
+
+    def _fuse_and_centre(self, x, *shared):
+        """Fused channels less their means, means, energies, and what to add to the means."""
+        y, shift = self._fuse(x, *shared)
+        return *apply(Centre, y), shift
 
     def gates(self, x):
         """Gates of trials, (batch, n_chans, n_times) -> (batch, n_filters, n_chans)."""
