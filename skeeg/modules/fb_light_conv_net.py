@@ -52,17 +52,6 @@ def _mixing_matrices(weight, response):
         return (response.T @ weight).unflatten(1, (n_chans, n_filters))
 
 
-def _filter_and_mix(x, mixing, left, right, n_fft):
-    """Mix trials by a matrix for each frequency; give the packed spectra of the trials as well."""
-    packed = _pack(torch.fft.rfft(extend(x.transpose(0, 1), left, right, n_fft)), mixing)
-    if len(x) == 1:  # one or two columns are better rows
-        mixed = torch.bmm(packed.mT, mixing).permute(2, 1, 0)  # (n_filters, 1 or real and imaginary, n_freqs)
-        mixed = mixed if mixing.is_complex() else torch.complex(*mixed.split(1, dim=1))
-    else:
-        mixed = _unpack(torch.bmm(mixing.mT, packed), mixing)  # (n_filters, batch, n_freqs)
-    return torch.fft.irfft(mixed, n_fft)[..., : x.shape[-1]].transpose(0, 1), packed
-
-
 def _pack(spectra, mixing):
     """(rows, batch, n_freqs) -> (n_freqs, rows, batch), or for real matrices (n_freqs, rows, 2 * batch)."""
     packed = spectra.flatten(0, 1).T.contiguous()
@@ -81,130 +70,140 @@ def _unpack(packed, mixing):
 
 
 def _n_fft(response):
-    return 2 * (response.shape[-1] - 1)  # lengths of transforms are even
+    return None if response is None else 2 * (response.shape[-1] - 1)  # lengths of transforms are even
 
 
-class _FilterAndMix(torch.autograd.Function):
-    """Band-pass and mix channels: (batch, n_chans, n_times) -> (batch, n_filters, n_times).
+def _mix(x, weight, mixing, left, right, n_fft):
+    """Mix trials: (batch, n_filters, n_times), and what the gradient by the weights needs of the trials.
 
-    The output is the inverse transform of M' X, with X the spectrum of the trial, extended at its ends, and
-    M_c,o(w) = sum_b weight[o, b, c] response[b](w). Frequencies come first, so that M' X is one matrix
-    product for each of them; for a real response it mixes real and imaginary parts alike, side by side. The
-    backward pass is the adjoint of each step: with G the spectrum of the output's gradient, X gets conj(M) G
-    and the weights conj(response) applied to G conj(X)', real part.
+    Band-passed trials (batch, n_bands, n_chans, n_times) without ``mixing``, others (batch, n_chans, n_times)
+    with it: in the frequency domain the output is M' X, with X the spectrum of the trial, extended at its
+    ends, and M_c,o(w) = sum_b weight[o, b, c] response[b](w). Frequencies come first, so that M' X is one
+    matrix product for each of them; for a real response it mixes real and imaginary parts alike.
     """
+    if mixing is None:
+        bands = x.flatten(1, 2)
+        return torch.bmm(weight.flatten(1).expand(x.shape[0], -1, -1), bands), bands
+    packed = _pack(torch.fft.rfft(extend(x.transpose(0, 1), left, right, n_fft)), mixing)
+    if x.shape[0] == 1:  # one or two columns are better rows
+        mixed = torch.bmm(packed.mT, mixing).permute(2, 1, 0)  # (n_filters, 1 or real and imaginary, n_freqs)
+        mixed = mixed if mixing.is_complex() else torch.complex(*mixed.split(1, dim=1))
+    else:
+        mixed = _unpack(torch.bmm(mixing.mT, packed), mixing)  # (n_filters, batch, n_freqs)
+    return torch.fft.irfft(mixed, n_fft)[..., : x.shape[-1]].transpose(0, 1), packed
+
+
+def _mix_back(grad, kept, weight, mixing, response, left, right, need_x, need_weight):
+    """Gradients by trials and weights, of the output of `_mix`: the adjoint of each step.
+
+    With G the spectrum of the output's gradient, X gets conj(M) G and the weights conj(response) applied to
+    G conj(X)', real part.
+    """
+    grad_x = grad_weight = None
+    if mixing is None:
+        if need_weight:
+            grad_weight = torch.bmm(grad, kept.mT).sum(0).view_as(weight)
+        if need_x:
+            grad_x = torch.bmm(weight.flatten(1).mT.expand(grad.shape[0], -1, -1), grad)
+            grad_x = grad_x.unflatten(1, weight.shape[1:])
+        return grad_x, grad_weight
+    n_fft, n_times = _n_fft(response), grad.shape[-1]
+    # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
+    count = torch.full_like(response[0].real, 2 / n_fft)
+    count[0] = count[-1] = 1 / n_fft
+    part = _pack(torch.fft.rfft(grad.transpose(0, 1), n_fft), mixing)
+    if need_weight:
+        grad_mixing = torch.bmm(kept, part.mH)  # (n_freqs, n_chans, n_filters), conjugate
+        # a product for each channel: threads that share one product round differently
+        grad_weight = torch.bmm(
+            (response * count).expand(len(grad_mixing[0]), -1, -1), grad_mixing.transpose(0, 1)
+        )
+        grad_weight = grad_weight.real.permute(2, 1, 0)
+    if need_x:
+        part = torch.fft.irfft(_unpack(torch.bmm(mixing.conj(), part), mixing), n_fft)
+        grad_x = extend_adjoint(part, left, right, n_times).transpose(0, 1)
+    return grad_x, grad_weight
+
+
+class _Mix(torch.autograd.Function):
+    """`_mix` with its gradients, for all trials at once."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x, weight, response, left, right):
-        pieces = _few_trials(x)
-        mixing = _mixing_matrices(weight, response)
-        y = x.new_empty(x.shape[0], len(weight), x.shape[-1]) if len(pieces) > 1 else None
-
-        def mix(trials):
-            mixed, packed = _filter_and_mix(x[trials], mixing, left, right, _n_fft(response))
-            if y is None:
-                return mixed.contiguous(), packed
-            y[trials] = mixed
-            return y, packed
-
-        ys, packed = zip(*map_in_threads(mix, pieces), strict=True)
-        return ys[0], *packed
+        mixing = None if response is None else _mixing_matrices(weight, response)
+        mixed, kept = _mix(x, weight, mixing, left, right, _n_fft(response))
+        return mixed, kept, mixing
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, weight, response, ctx.left, ctx.right = inputs
-        ctx.pieces = _few_trials(x)
-        ctx.mark_non_differentiable(*output[1:])
+        _, weight, response, ctx.left, ctx.right = inputs
+        _, kept, mixing = output
+        ctx.mark_non_differentiable(*(tensor for tensor in (kept, mixing) if tensor is not None))
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(weight, response, *output[1:])
+        ctx.save_for_backward(kept, weight, mixing, response)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, *_):
-        weight, response, *packed = ctx.saved_tensors
-        n_fft, n_times = _n_fft(response), grad.shape[-1]
-        need_x, need_weight, *_ = ctx.needs_input_grad
-        mixing = response  # only its kind matters for the weights
-        if need_x:
-            mixing = _mixing_matrices(weight, response)
-        # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
-        count = torch.full_like(response[0].real, 2 / n_fft)
-        count[0] = count[-1] = 1 / n_fft
-        # a product for each channel: threads that share one product round differently
-        response = (response * count).expand(weight.shape[2], -1, -1)
-
-        def mix_back(piece):
-            trials, packed = piece
-            grad_weight = grad_x = None
-            part = _pack(torch.fft.rfft(grad[trials].transpose(0, 1), n_fft), mixing)
-            if need_weight:
-                grad_mixing = torch.bmm(packed, part.mH)  # (n_freqs, n_chans, n_filters), conjugate
-                grad_weight = torch.bmm(response, grad_mixing.transpose(0, 1)).real
-            if need_x:
-                part = torch.fft.irfft(_unpack(torch.bmm(mixing.conj(), part), mixing), n_fft)
-                grad_x = extend_adjoint(part, ctx.left, ctx.right, n_times).transpose(0, 1)
-            return grad_weight, grad_x
-
         with torch.autocast(grad.device.type, enabled=False):
-            pieces = list(zip(ctx.pieces, packed, strict=True))
-            grad_weight, grad_x = zip(*map_in_threads(mix_back, pieces), strict=True)
-        return (
-            torch.cat(grad_x) if need_x else None,
-            sum(grad_weight).permute(2, 1, 0) if need_weight else None,
-            None,
-            None,
-            None,
-        )
+            grads = _mix_back(grad, *ctx.saved_tensors, ctx.left, ctx.right, *ctx.needs_input_grad[:2])
+        return *grads, None, None, None
 
 
-class _NormEluVariance(torch.autograd.Function):
-    """Batch statistics, normalisation, ELU and the unbiased variance in windows, a few trials at a time.
+class _MixNormEluVariance(torch.autograd.Function):
+    """`_mix`, batch normalisation, ELU and the unbiased variance in windows, a few trials at a time.
 
-    (batch, n_filters, n_times) -> (batch, n_filters, n_windows), and mean and biased variance of the batch.
-    Statistics are those of each signal, put together: the energy about the common mean is that about the
-    signal's own mean and its distance from the common one. ELU's slope follows from its output.
+    Trials -> (batch, n_filters, n_windows), and mean and biased variance of the batch. Statistics are those
+    of each signal, put together: the energy about the common mean is that about the signal's own mean, which
+    it loses at once, and its distance from the common one. ELU's slope follows from its output.
     """
 
     @staticmethod
-    def forward(y, scale, bias, eps, alpha, window):
-        n_times, pieces = y.shape[-1], _few_trials(y)
+    def forward(x, weight, response, left, right, scale, bias, eps, alpha, window):
+        mixing = None if response is None else _mixing_matrices(weight, response)
+        n_fft, n_times, pieces = _n_fft(response), x.shape[-1], _few_trials(x)
+        centred = x.new_empty(x.shape[0], len(weight), n_times)
+        active = torch.empty_like(centred)
 
-        def moments(trials):
-            mean = y[trials].mean(-1)
-            return mean, torch.linalg.vector_norm(y[trials] - mean.unsqueeze(-1), dim=-1).square()
+        def mix(trials):
+            mixed, kept = _mix(x[trials], weight, mixing, left, right, n_fft)
+            mean = mixed.mean(-1)
+            part = torch.sub(mixed, mean.unsqueeze(-1), out=centred[trials])
+            return mean, torch.linalg.vector_norm(part, dim=-1).square(), kept
 
-        means, energies = _in_threads(moments, pieces)
+        means, energies, kept = zip(*map_in_threads(mix, pieces), strict=True)
+        means, energies = torch.cat(means), torch.cat(energies)
         mean = means.mean(0)
-        variance = (energies / n_times + (means - mean).square()).mean(0)
+        means = means - mean
+        variance = (energies / n_times + means.square()).mean(0)
         gain = scale * (variance + eps).rsqrt()
-        shift = bias - mean * gain
-        active = torch.empty_like(y)
+        shift = (bias + means * gain).unsqueeze(-1)
 
         def encode(trials):
-            part = torch.mul(y[trials], gain[:, None], out=active[trials]).add_(shift[:, None])
+            part = torch.mul(centred[trials], gain[:, None], out=active[trials]).add_(shift[trials])
             windows = _windows(F.elu_(part, alpha), window)
             level = windows.mean(-1, keepdim=True)
             return level, torch.linalg.vector_norm(windows - level, dim=-1).square() / (window - 1)
 
         level, variances = _in_threads(encode, pieces)
-        return variances, mean, variance, active, level
+        return variances, mean, variance, mixing, centred, means, active, level, *kept
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        y, scale, _, ctx.eps, ctx.alpha, ctx.window = inputs
-        ctx.mark_non_differentiable(*output[1:])
+        _, weight, response, ctx.left, ctx.right, scale, _, ctx.eps, ctx.alpha, ctx.window = inputs
+        ctx.mark_non_differentiable(*(tensor for tensor in output[1:] if tensor is not None))
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(y, scale, *output[1:])
+        ctx.save_for_backward(weight, response, scale, *output[2:])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, *_):
-        y, scale, mean, variance, active, level = ctx.saved_tensors
-        n_times, pieces = y.shape[-1], _few_trials(y)
+        weight, response, scale, variance, mixing, centred, means, active, level, *kept = ctx.saved_tensors
+        n_times, pieces = centred.shape[-1], _few_trials(centred)
         factor = (grad * (2 / (ctx.window - 1))).unsqueeze(-1)
-        grad_y = torch.empty_like(y)
+        grad_y = torch.empty_like(centred)
         grad_y[..., grad.shape[-1] * ctx.window :] = 0  # samples beyond the last whole window
 
         def deactivate(trials):
@@ -212,21 +211,41 @@ class _NormEluVariance(torch.autograd.Function):
             deviation = windows - level[trials]
             slope_times = torch.ops.aten.elu_backward(deviation, ctx.alpha, 1, 1, True, windows)
             torch.mul(slope_times, factor[trials], out=_windows(part, ctx.window))
-            return part.sum(-1), (y[trials] - mean[:, None]).mul_(part).sum(-1)
+            return part.sum(-1), (centred[trials] * part).sum(-1)
 
-        total, along = (part.sum(0) for part in _in_threads(deactivate, pieces))
+        sums, along = _in_threads(deactivate, pieces)
+        total, along = sums.sum(0), (along + means * sums).sum(0)
         precision = (variance + ctx.eps).rsqrt()
         # gain * (gradient - its mean - its projection on the normalised signals)
-        count = y.shape[0] * n_times
+        count = centred.shape[0] * n_times
         gain, slope = scale * precision, precision.square() * along / count
-        offset = mean * slope - total / count
+        offset = (means * slope + total / count).unsqueeze(-1)
 
-        def project(trials):
-            grad_y[trials].sub_(y[trials] * slope[:, None]).add_(offset[:, None]).mul_(gain[:, None])
+        def mix_back(piece):
+            trials, kept = piece
+            part = (
+                grad_y[trials].sub_(centred[trials] * slope[:, None]).sub_(offset[trials]).mul_(gain[:, None])
+            )
+            return _mix_back(
+                part, kept, weight, mixing, response, ctx.left, ctx.right, *ctx.needs_input_grad[:2]
+            )
 
-        if ctx.needs_input_grad[0]:
-            map_in_threads(project, pieces)
-        return grad_y, along * precision, total, None, None, None
+        with torch.autocast(grad.device.type, enabled=False):
+            grad_x, grad_weight = zip(
+                *map_in_threads(mix_back, list(zip(pieces, kept, strict=True))), strict=True
+            )
+        return (
+            joined(grad_x) if ctx.needs_input_grad[0] else None,
+            sum(grad_weight) if ctx.needs_input_grad[1] else None,
+            None,
+            None,
+            None,
+            along * precision,
+            total,
+            None,
+            None,
+            None,
+        )
 
 
 def _in_threads(function, pieces):
@@ -504,22 +523,23 @@ class FBLightConvNet(EEGModule):
             weights = [*conv.parameters(), *norm.parameters(), norm.running_mean, norm.running_var]
             settings = {"eps": norm.eps, "dtype": x.dtype, "shape": x.shape[1:]}
             return self._evaluate(x, *self._folded(lambda: self._for_evaluation(x), *weights, **settings))
-        y = self._mix(x, conv.weight.squeeze(-1).to(x.dtype))
+        weight = conv.weight.squeeze(-1).to(x.dtype)
+        filters = self._filters(x)
         if not is_plain(activation, nn.ELU) or torch._C._are_functorch_transforms_active():
+            y = apply(_Mix, x, weight, *filters)[0]
             return self._window_variances(activation(batch_norm(y + conv.bias.detach()[:, None], norm)))
         # batch normalisation takes the bias out; only its running mean is to know of it
-        variance, mean, energy, *_ = apply(
-            _NormEluVariance, y, norm.weight, norm.bias, norm.eps, activation.alpha, self._window
-        )
-        track(norm, mean + conv.bias, energy, y.shape[0] * self.n_times)
-        return variance
+        settings = norm.weight, norm.bias, norm.eps, activation.alpha, self._window
+        variances, mean, variance, *_ = apply(_MixNormEluVariance, x, weight, *filters, *settings)
+        track(norm, mean + conv.bias, variance, x.shape[0] * self.n_times)
+        return variances
 
-    def _mix(self, x, weight):
-        """Band-pass and mix channels: -> (batch, n_filters, n_times)."""
+    def _filters(self, x):
+        """Responses of the bands, how far they reach before and after; none for band-passed trials."""
         if x.ndim == 4:
-            return torch.bmm(weight.flatten(1).expand(x.shape[0], -1, -1), x.flatten(1, 2))
+            return None, 0, 0
         left, right, _, response = self._bank.extents_and_response(self.n_times, x)
-        return apply(_FilterAndMix, x, weight, response, left, right)[0]
+        return response, left, right
 
     def _for_evaluation(self, x):
         """Weights (n_filters, n_bands, n_chans) and biases with normalisation, and mixing matrices."""
@@ -528,24 +548,21 @@ class FBLightConvNet(EEGModule):
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         weight = (conv.weight.squeeze(-1) * scale[:, None, None]).to(x.dtype)
         bias = ((conv.bias - norm.running_mean) * scale + norm.bias).to(x.dtype)
-        if x.ndim == 4 or torch.is_grad_enabled():
-            return weight, bias, None
-        return weight, bias, _mixing_matrices(weight, self._bank.extents_and_response(self.n_times, x)[3])
+        response, _, _ = self._filters(x)
+        mixing = None if response is None or torch.is_grad_enabled() else _mixing_matrices(weight, response)
+        return weight, bias, mixing
 
     def _evaluate(self, x, weight, bias, mixing):
         """All steps; without gradients, for a few trials, then for the next few."""
         activation = self.spatial_conv[2]
+        response, left, right = self._filters(x)
         if torch.is_grad_enabled():
-            return self._window_variances(activation(self._mix(x, weight) + bias[:, None]))
+            y = apply(_Mix, x, weight, response, left, right)[0]
+            return self._window_variances(activation(y + bias[:, None]))
         plain = is_plain(activation, nn.ELU)  # threads may share it; hooks are to see whole batches
-        if mixing is not None:
-            left, right, n_fft, _ = self._bank.extents_and_response(self.n_times, x)
 
         def encode(trials):
-            if mixing is None:
-                y = weight.flatten(1) @ trials.flatten(1, 2)
-            else:
-                y, _ = _filter_and_mix(trials, mixing, left, right, n_fft)
+            y, _ = _mix(trials, weight, mixing, left, right, _n_fft(response))
             y = y.add_(bias[:, None])
             return self._window_variances(activation(y)) if plain else y
 
