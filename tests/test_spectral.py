@@ -94,7 +94,7 @@ def test_fft_length_is_the_next_length_with_small_prime_factors():
         length = fft_length(n)
         assert length >= n and length % 16 == 0
         rest = length
-        for prime in (2, 3, 5, 7):
+        for prime in (2, 3, 5, 7, 11):
             while rest % prime == 0:
                 rest //= prime
         assert rest == 1

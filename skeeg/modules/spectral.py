@@ -36,7 +36,7 @@ from skeeg.modules.threads import few_trials, joined, map_in_threads
 def fft_length(n: int) -> int:
     """Smallest length of at least ``n`` samples whose real FFT is fast.
 
-    A multiple of 16 without prime factors above 7: such transforms took half the time of others of the
+    A multiple of 16 without prime factors above 11: such transforms took half the time of others of the
     same size with the libraries behind PyTorch.
 
     Parameters
@@ -60,8 +60,8 @@ def fft_length(n: int) -> int:
 
 
 def _without_small_primes(n: int) -> int:
-    """What is left of ``n`` without its factors 2, 3, 5 and 7."""
-    for prime in (2, 3, 5, 7):
+    """What is left of ``n`` without its factors 2, 3, 5, 7 and 11."""
+    for prime in (2, 3, 5, 7, 11):
         while n % prime == 0:
             n //= prime
     return n

@@ -56,6 +56,9 @@ def map_in_threads(function, pieces):
     n_threads = _for_pieces.n_threads or torch.get_num_threads()
     if n_threads == 1 or sys.is_finalizing():
         return [function(piece) for piece in pieces]
+    if len(pieces) == 1:
+        with threads_for_pieces():
+            return [function(pieces[0])]
     inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def share(first):
