@@ -222,6 +222,35 @@ def test_without_gradients_nothing_changes(bank):
         torch.testing.assert_close(alone, net(x).detach())
 
 
+@pytest.mark.parametrize("n_trials", [1, 9])
+@pytest.mark.parametrize("banded", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"],
+)
+def test_evaluation_follows_weights(name, banded, n_trials):
+    """What is kept of the weights between evaluations must not outlive them."""
+    net, x = make().eval(), trials(n_trials)
+    x = FilterBankDesign(SMALL["n_bands"], SMALL["sfreq"])(x) if banded else x
+    with torch.no_grad():
+        before = net(x)
+        assert torch.equal(net(x), before)
+        net.spatial_conv.state_dict()[name].mul_(1.5).add_(0.1)
+        after = net(x)
+    assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, net(x).detach())  # with gradients nothing is kept
+
+
+def test_evaluation_follows_precision_and_length():
+    net, x = make().eval(), trials(3)
+    with torch.no_grad():
+        double = net(x)
+        single = net.float()(x.float())
+        assert single.dtype == torch.float32
+        torch.testing.assert_close(single.double(), double, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(net.double()(x), double, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("activation", [nn.ELU, nn.ReLU, None])
 def test_any_activation(activation):
     """In a training step, which knows ELU's slope, but no other's."""

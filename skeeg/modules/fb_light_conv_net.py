@@ -15,7 +15,7 @@ from skeeg.modules.filter_bank import FilterBankDesign, extend, extend_adjoint, 
 from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import segment_moments
-from skeeg.modules.threads import few_trials, joined, map_in_threads, threads_for_pieces
+from skeeg.modules.threads import few_trials, joined, map_in_threads, map_with_gradients, threads_for_pieces
 from skeeg.modules.windows import fit_lengths
 
 
@@ -126,30 +126,27 @@ def _mix_back(grad, kept, weight, mixing, response, left, right, need_x, need_we
 
 
 class _Mix(torch.autograd.Function):
-    """`_mix` with its gradients, for all trials at once."""
+    """`_mix` with its gradients; those by the mixing matrices go to the weights that they are made of."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, weight, response, left, right):
-        mixing = None if response is None else _mixing_matrices(weight, response)
-        mixed, kept = _mix(x, weight, mixing, left, right, _n_fft(response))
-        return mixed, kept, mixing
+    def forward(x, weight, mixing, response, left, right):
+        return _mix(x, weight, mixing, left, right, _n_fft(response))
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, weight, response, ctx.left, ctx.right = inputs
-        _, kept, mixing = output
-        ctx.mark_non_differentiable(*(tensor for tensor in (kept, mixing) if tensor is not None))
+        _, weight, mixing, response, ctx.left, ctx.right = inputs
+        ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(kept, weight, mixing, response)
+        ctx.save_for_backward(output[1], weight, mixing, response)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad, *_):
+    def backward(ctx, grad, _):
         with torch.autocast(grad.device.type, enabled=False):
             grads = _mix_back(grad, *ctx.saved_tensors, ctx.left, ctx.right, *ctx.needs_input_grad[:2])
-        return *grads, None, None, None
+        return *grads, None, None, None, None
 
 
 class _MixNormEluVariance(torch.autograd.Function):
@@ -524,13 +521,12 @@ class FBLightConvNet(EEGModule):
             settings = {"eps": norm.eps, "dtype": x.dtype, "shape": x.shape[1:]}
             return self._evaluate(x, *self._folded(lambda: self._for_evaluation(x), *weights, **settings))
         weight = conv.weight.squeeze(-1).to(x.dtype)
-        filters = self._filters(x)
         if not is_plain(activation, nn.ELU) or torch._C._are_functorch_transforms_active():
-            y = apply(_Mix, x, weight, *filters)[0]
-            return self._window_variances(activation(batch_norm(y + conv.bias.detach()[:, None], norm)))
+            y = self._mixed(x, weight) + conv.bias.detach()[:, None]
+            return self._window_variances(activation(batch_norm(y, norm)))
         # batch normalisation takes the bias out; only its running mean is to know of it
         settings = norm.weight, norm.bias, norm.eps, activation.alpha, self._window
-        variances, mean, variance, *_ = apply(_MixNormEluVariance, x, weight, *filters, *settings)
+        variances, mean, variance, *_ = apply(_MixNormEluVariance, x, weight, *self._filters(x), *settings)
         track(norm, mean + conv.bias, variance, x.shape[0] * self.n_times)
         return variances
 
@@ -540,6 +536,19 @@ class FBLightConvNet(EEGModule):
             return None, 0, 0
         left, right, _, response = self._bank.extents_and_response(self.n_times, x)
         return response, left, right
+
+    def _mixed(self, x, weight):
+        """Trials, band-passed and mixed, -> (batch, n_filters, n_times)."""
+        response, left, right = self._filters(x)
+        shared = [weight]
+        if response is not None:
+            shared += [_mixing_matrices(weight.detach(), response), response]
+
+        def mix(x, weight, mixing=None, response=None):
+            return (apply(_Mix, x, weight, mixing, response, left, right)[0],)
+
+        pieces = [(x[trials],) for trials in _few_trials(x)]
+        return joined([y for (y,) in map_with_gradients(mix, pieces, shared)])
 
     def _for_evaluation(self, x):
         """Weights (n_filters, n_bands, n_chans) and biases with normalisation, and mixing matrices."""
@@ -555,10 +564,9 @@ class FBLightConvNet(EEGModule):
     def _evaluate(self, x, weight, bias, mixing):
         """All steps; without gradients, for a few trials, then for the next few."""
         activation = self.spatial_conv[2]
-        response, left, right = self._filters(x)
         if torch.is_grad_enabled():
-            y = apply(_Mix, x, weight, response, left, right)[0]
-            return self._window_variances(activation(y + bias[:, None]))
+            return self._window_variances(activation(self._mixed(x, weight) + bias[:, None]))
+        response, left, right = self._filters(x)
         plain = is_plain(activation, nn.ELU)  # threads may share it; hooks are to see whole batches
 
         def encode(trials):

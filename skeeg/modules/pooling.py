@@ -58,13 +58,13 @@ class _SegmentMoments(torch.autograd.Function):
         ):
             # of the mean, grad / length; of the squared deviations, 2 grad * deviation
             grad = _segments(group, length, count) - mean.unsqueeze(-1)
-            grad *= (2 * by_square).unsqueeze(-1)
+            grad *= 0 if by_square is None else (2 * by_square).unsqueeze(-1)
             if by_mean is not None:
                 grad += (by_mean / length).unsqueeze(-1)
             rest = x.shape[-1] - count * length
             grad = F.pad(grad.flatten(-2), (0, rest)) if rest else grad.flatten(-2)
-            if odd:
-                _last_samples(grad, length, count).add_(next(by_last))
+            if odd and (by_samples := next(by_last)) is not None:
+                _last_samples(grad, length, count).add_(by_samples)
             groups.append(grad)
         grad = joined(groups, dim=1)
         if ctx.elu:
