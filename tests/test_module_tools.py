@@ -59,6 +59,22 @@ def test_checkpointing_changes_no_gradient(network):
 
 
 @pytest.mark.parametrize("training", [True, False])
+def test_jacobians(network, training):
+    """Which take one backward pass for many gradients of the output, by vmap."""
+    network.train(training)
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.track_running_stats = not training  # torch.func allows no change of buffers
+    x = trials(3).requires_grad_()
+    jacobian = torch.func.jacrev(network)(x)
+    for trial, output in ((0, 0), (2, 1)):
+        (expected,) = torch.autograd.grad(network(x)[trial, output], x)
+        torch.testing.assert_close(
+            jacobian[trial, output], expected, rtol=1e-4, atol=1e-5 * expected.abs().max()
+        )
+
+
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("grad", [True, False])
 @pytest.mark.parametrize(
     ("cls", "layer"),

@@ -58,7 +58,7 @@ class _SegmentMoments(torch.autograd.Function):
         ):
             # of the mean, grad / length; of the squared deviations, 2 grad * deviation
             grad = _segments(group, length, count) - mean.unsqueeze(-1)
-            grad *= 0 if by_square is None else (2 * by_square).unsqueeze(-1)
+            grad = grad * (0 if by_square is None else (2 * by_square).unsqueeze(-1))
             if by_mean is not None:
                 grad += (by_mean / length).unsqueeze(-1)
             rest = x.shape[-1] - count * length
