@@ -111,6 +111,13 @@ def segment_moments(x, kernels, shift=None, gain=None, elu=False):
     tuple of torch.Tensor
         Means for each kernel, (batch, rows of the kernel, segments); as many squares, of the same shapes; for
         kernels that ask for them, the samples after two segments, (batch, rows of the kernel, segments - 1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> means, squares = segment_moments(torch.tensor([[[1.0, 3.0, 5.0, 5.0]]]), [(2, 2, False)])
+    >>> means, squares
+    (tensor([[[2., 5.]]]), tensor([[[2., 0.]]]))
     """
     n_asked = sum(odd for _, _, odd in kernels)
     return apply(_SegmentMoments, x, shift, gain, elu, kernels)[: 2 * len(kernels) + n_asked]

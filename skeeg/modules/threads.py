@@ -102,6 +102,15 @@ def map_with_gradients(function, pieces, shared):
     -------
     list of tuples of torch.Tensor
         What it gave, in the order of ``pieces``; as many tensors each.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x, weight = torch.ones(4, 3), torch.ones(3, requires_grad=True)
+    >>> parts = map_with_gradients(lambda x, w: (x @ w,), [(part,) for part in x.split(2)], [weight])
+    >>> torch.cat([y for (y,) in parts]).sum().backward()
+    >>> weight.grad
+    tensor([4., 4., 4.])
     """
     if (
         not torch.is_grad_enabled()
