@@ -115,9 +115,9 @@ def segment_moments(x, kernels, shift=None, gain=None, elu=False):
     Examples
     --------
     >>> import torch
-    >>> means, squares = segment_moments(torch.tensor([[[1.0, 3.0, 5.0, 5.0]]]), [(2, 2, False)])
-    >>> means, squares
-    (tensor([[[2., 5.]]]), tensor([[[2., 0.]]]))
+    >>> x = torch.tensor([[[0.0, 2.0, 0.0, 2.0, 5.0, 5.0, 5.0, 5.0]]])
+    >>> segment_moments(x, [(4, 2, False)])
+    (tensor([[[1., 5.]]]), tensor([[[4., 0.]]]))
     """
     n_asked = sum(odd for _, _, odd in kernels)
     return apply(_SegmentMoments, x, shift, gain, elu, kernels)[: 2 * len(kernels) + n_asked]
