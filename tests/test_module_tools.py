@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch._dynamo.utils import counters
 from torch.func import functional_call, stack_module_state, vmap
+from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -56,6 +57,45 @@ def test_checkpointing_changes_no_gradient(network):
     assert gradients(network).keys() == gradients(twin).keys()
     for name, expected in gradients(network).items():
         assert torch.equal(gradients(twin)[name], expected), name
+
+
+def test_training_compiled(network):
+    """The forward pass is compiled, what is written by hand of the backward pass may not be."""
+    network.train()
+    twin = copy.deepcopy(network)
+    network(trials()).square().sum().backward()
+    torch.compile(twin, backend="aot_eager")(trials()).square().sum().backward()
+    for name, expected in gradients(network).items():
+        tolerance = 1e-4 * expected.abs().max().item() + 1e-6
+        torch.testing.assert_close(gradients(twin)[name], expected, rtol=1e-3, atol=tolerance)
+
+
+@pytest.mark.parametrize("cls", [SSTDPN, FBLightConvNet])
+def test_evaluation_follows_pruning(cls):
+    """Which makes the weight anew from a parameter that stays what it was."""
+    net = make(cls).eval()
+    layer = net.encoder.chan_conv[0] if cls is SSTDPN else net.spatial_conv[0]
+    for _ in range(3):
+        prune.l1_unstructured(layer, "weight", 0.3)
+        with torch.no_grad():
+            got = net(trials())
+        torch.testing.assert_close(got, net(trials()).detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_replaced_pooling_is_called_as_usual(training):
+    class Wrapped(nn.Module):
+        def __init__(self, pool):
+            super().__init__()
+            self.pool = pool
+
+        def forward(self, x):
+            return self.pool(x)
+
+    net = make(SSTDPN).train(training)
+    expected = net(trials())
+    net.encoder.mvp = Wrapped(net.encoder.mvp)
+    torch.testing.assert_close(net(trials()), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -39,7 +39,7 @@ class _LightweightConv1d(nn.Module):
 
 
 def _few_trials(x):
-    """Slices of a few trials; of all for PyTorch's transforms, which know no results written in parts."""
+    """Slices of a few trials; of all for PyTorch's transforms and compiler, to which parts mean work."""
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     return [slice(None)] if transformed else few_trials(x)
 
@@ -73,7 +73,7 @@ def _n_fft(response):
     return None if response is None else 2 * (response.shape[-1] - 1)  # lengths of transforms are even
 
 
-def _mix(x, weight, mixing, left, right, n_fft):
+def _mix(x, weight, mixing=None, left=0, right=0, n_fft=None):
     """Mix trials: (batch, n_filters, n_times), and what the gradient by the weights needs of the trials.
 
     Band-passed trials (batch, n_bands, n_chans, n_times) without ``mixing``, others (batch, n_chans, n_times)
@@ -93,13 +93,14 @@ def _mix(x, weight, mixing, left, right, n_fft):
     return torch.fft.irfft(mixed, n_fft)[..., : x.shape[-1]].transpose(0, 1), packed
 
 
-def _mix_back(grad, kept, weight, mixing, response, left, right, need_x, need_weight):
+def _mix_back(grad, kept, weight, mixing, response, left, right, needs):
     """Gradients by trials and weights, of the output of `_mix`: the adjoint of each step.
 
     With G the spectrum of the output's gradient, X gets conj(M) G and the weights conj(response) applied to
     G conj(X)', real part.
     """
     grad_x = grad_weight = None
+    need_x, need_weight = needs
     if mixing is None:
         if need_weight:
             grad_weight = torch.bmm(grad, kept.mT).sum(0).view_as(weight)
@@ -145,7 +146,7 @@ class _Mix(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad, _):
         with torch.autocast(grad.device.type, enabled=False):
-            grads = _mix_back(grad, *ctx.saved_tensors, ctx.left, ctx.right, *ctx.needs_input_grad[:2])
+            grads = _mix_back(grad, *ctx.saved_tensors, ctx.left, ctx.right, ctx.needs_input_grad[:2])
         return *grads, None, None, None, None
 
 
@@ -198,7 +199,9 @@ class _MixNormEluVariance(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad, *_):
         weight, response, scale, variance, mixing, centred, means, active, level, *kept = ctx.saved_tensors
-        n_times, pieces = centred.shape[-1], _few_trials(centred)
+        n_times = centred.shape[-1]
+        # as many as in the forward pass, which may have been compiled where this one is not
+        pieces = few_trials(centred) if len(kept) > 1 else [slice(None)]
         factor = (grad * (2 / (ctx.window - 1))).unsqueeze(-1)
         grad_y = torch.empty_like(centred)
         grad_y[..., grad.shape[-1] * ctx.window :] = 0  # samples beyond the last whole window
@@ -224,7 +227,7 @@ class _MixNormEluVariance(torch.autograd.Function):
                 grad_y[trials].sub_(centred[trials] * slope[:, None]).sub_(offset[trials]).mul_(gain[:, None])
             )
             return _mix_back(
-                part, kept, weight, mixing, response, ctx.left, ctx.right, *ctx.needs_input_grad[:2]
+                part, kept, weight, mixing, response, ctx.left, ctx.right, ctx.needs_input_grad[:2]
             )
 
         with torch.autocast(grad.device.type, enabled=False):
@@ -517,7 +520,7 @@ class FBLightConvNet(EEGModule):
         """Steps 1 to 3 but the logarithm: -> (batch, n_filters, n_windows)."""
         conv, norm, activation = self.spatial_conv
         if not norm.training:
-            weights = [*conv.parameters(), *norm.parameters(), norm.running_mean, norm.running_var]
+            weights = conv.weight, conv.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var
             settings = {"eps": norm.eps, "dtype": x.dtype, "shape": x.shape[1:]}
             return self._evaluate(x, *self._folded(lambda: self._for_evaluation(x), *weights, **settings))
         weight = conv.weight.squeeze(-1).to(x.dtype)
@@ -540,14 +543,14 @@ class FBLightConvNet(EEGModule):
     def _mixed(self, x, weight):
         """Trials, band-passed and mixed, -> (batch, n_filters, n_times)."""
         response, left, right = self._filters(x)
-        shared = [weight]
-        if response is not None:
-            shared += [_mixing_matrices(weight.detach(), response), response]
+        if response is None:
+            return _mix(x, weight)[0]
 
-        def mix(x, weight, mixing=None, response=None):
-            return (apply(_Mix, x, weight, mixing, response, left, right)[0],)
+        def mix(*tensors):
+            return (apply(_Mix, *tensors, left, right)[0],)
 
         pieces = [(x[trials],) for trials in _few_trials(x)]
+        shared = [weight, _mixing_matrices(weight.detach(), response), response]
         return joined([y for (y,) in map_with_gradients(mix, pieces, shared)])
 
     def _for_evaluation(self, x):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import has_hooks, in_place, is_plain
+from skeeg.modules.activation import in_place, is_plain
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
 from skeeg.modules.batch_norm import Centre, normalise_centred
@@ -43,7 +43,7 @@ class _FilterAndMixTrials(torch.autograd.Function):
     def forward(spectra, responses, mixing, n_times):
         n = 2 * (spectra.shape[-1] - 1)
         mixed = []
-        for x, mix in _few_trials(responses, spectra, mixing):
+        for x, mix in _cached_parts(responses, spectra, mixing):
             z = x.unsqueeze(1) * responses.unsqueeze(1)  # (trials, F, C, n_bins)
             u = torch.bmm(mix.mT, _interleaved(z).flatten(1, 2))
             u = torch.view_as_complex(u.unflatten(-1, (-1, 2)))
@@ -64,7 +64,7 @@ class _FilterAndMixTrials(torch.autograd.Function):
         weight = _bin_weights(n, responses)
         responses = responses * weight
         grad_spectra, grad_responses, grad_mixing = [], 0, []
-        for x, mix, y in _few_trials(responses, spectra, mixing, grad):
+        for x, mix, y in _cached_parts(responses, spectra, mixing, grad):
             g = _interleaved(spectrum(y, n))  # (trials, n_mixed, 2 n_bins)
             z = x.unsqueeze(1) * responses.unsqueeze(1)
             grad_mixing.append(torch.bmm(_interleaved(z).flatten(1, 2), g.mT))
@@ -83,7 +83,7 @@ class _FilterAndMixTrials(torch.autograd.Function):
         )
 
 
-def _few_trials(responses, spectra, *tensors):
+def _cached_parts(responses, spectra, *tensors):
     """Tensors in parts of as many trials as the cache holds filtered; off the CPU, of the whole batch."""
     n_trials = len(spectra)
     if spectra.device.type == "cpu":
@@ -125,12 +125,15 @@ class _SharedProduct(torch.autograd.Function):
     def backward(ctx, grad):
         x, matrix = ctx.saved_tensors
         need_x, need_matrix = ctx.needs_input_grad
-        grad_x = _SharedProduct.forward(grad, matrix.T) if need_x else None
-        if not need_matrix:
-            return grad_x, None
-        x, grad = x.flatten(0, 1), grad.flatten(0, 1)
-        # a product with few rows takes a fraction of the time of one with few columns
-        return grad_x, (grad.T @ x).T if grad.shape[1] < x.shape[1] else x.T @ grad
+        grad_x = grad_matrix = None
+        if need_x:
+            grad_x = torch.bmm(grad, matrix.T.expand(len(grad), -1, -1))
+        if need_matrix:
+            x, grad = x.flatten(0, 1), grad.flatten(0, 1)
+            # a product with few rows takes a fraction of the time of one with few columns
+            few_columns = grad.shape[1] < x.shape[1]
+            grad_matrix = (grad.T @ x).T if few_columns else x.T @ grad
+        return grad_x, grad_matrix
 
 
 class _TemporalConv(nn.Module):
@@ -210,7 +213,7 @@ class _Encoder(nn.Module):
         # Threads know neither the parameters nor the random numbers that another activation may have, and
         # hooks are to see whole batches.
         elu = is_plain(activation, nn.ELU) and activation.alpha == 1
-        plain = (elu or is_plain(activation, nn.Identity)) and not has_hooks(self.mvp)
+        plain = (elu or is_plain(activation, nn.Identity)) and is_plain(self.mvp, MultiScaleVariancePool)
 
         def encode(x, *shared):
             return (self.mvp(*self._fuse(x, *shared), elu=elu),)
@@ -230,11 +233,11 @@ class _Encoder(nn.Module):
                     return joined([f for (f,) in map_with_gradients(pool, pieces, [gain])])
                 y = joined(y) * gain.unsqueeze(-1)
             else:
-                layers = fusion, norm, self.temporal_conv, self.spt_attn
-                weights = [parameter for layer in layers for parameter in layer.parameters()]
-                statistics = norm.running_mean, norm.running_var
+                conv, statistics = self.temporal_conv, (norm.running_mean, norm.running_var)
+                weights = [fusion.weight, fusion.bias, conv.weight, conv.bias, norm.weight, norm.bias]
+                weights += [*self.spt_attn.weights(), *statistics]
                 settings = {"n_times": n_times, "eps": norm.eps}
-                shared = self._folded(lambda: self._shared(n_times), *weights, *statistics, **settings)
+                shared = self._folded(lambda: self._shared(n_times), *weights, **settings)
                 if plain:
                     return joined([f for (f,) in map_with_gradients(encode, pieces, shared)])
                 y, shift = map(joined, zip(*map_with_gradients(self._fuse, pieces, shared), strict=True))
@@ -317,9 +320,9 @@ class _Encoder(nn.Module):
             spectra = spectrum(x[..., :reach], self._n(reach))
         # Energy of the circular convolution, by Parseval, less that of its samples outside the windows
         n_filters = len(bias)
-        energy = _product(_interleaved(spectra).square(), energies)  # (batch, C, F)
-        before = _product(x[..., :right], start).unflatten(-1, (n_filters, -1))
-        after = _product(x[..., covered - left : reach], end).unflatten(-1, (n_filters, -1))
+        energy = apply(_SharedProduct, _interleaved(spectra).square(), energies)  # (batch, C, F)
+        before = apply(_SharedProduct, x[..., :right], start).unflatten(-1, (n_filters, -1))
+        after = apply(_SharedProduct, x[..., covered - left : reach], end).unflatten(-1, (n_filters, -1))
         apart = min(self._n(reach) - reach - left, right)  # less than ``right`` where they overlap
         outside = F.pad(after, (0, apart)) + F.pad(before, (after.shape[-1] + apart - right, 0))
         energy = energy - outside.square().sum(-1)
@@ -329,16 +332,13 @@ class _Encoder(nn.Module):
         seen = padded[..., :covered].unflatten(-1, (-1, window)).sum(-1, keepdim=True)
         if left + right:
             seen = torch.cat([seen, padded.unfold(-1, left + right, window).diff(dim=-2)], -1)
-        sums = _product(seen.flatten(1, 2), sums).unflatten(1, seen.shape[1:3])  # (batch, C, windows, F)
+        sums = apply(_SharedProduct, seen.flatten(1, 2), sums)
+        sums = sums.unflatten(1, seen.shape[1:3])  # (batch, C, windows, F)
         if self.spt_attn.mode == "var":  # mean over windows of E[z^2] - E[z]^2, which no bias changes
             context = (energy - sums.square().sum(2) / window) / covered
         else:  # sum over times of (z + bias)^2
             context = energy + 2 * bias * sums.sum(2) + n_times * bias.square()
         return context.clamp(min=0).mT
-
-
-def _product(x, matrix):
-    return apply(_SharedProduct, x, matrix)
 
 
 def _hankel(taps, size):

@@ -266,9 +266,11 @@ class _Workers:
             while self.n_started < n_threads:
                 started = threading.Event()
                 threading.Thread(target=self._work, args=(started,), name="skeeg", daemon=True).start()
-                started.wait()
-                torch.set_num_threads(before)  # what threads to come start with, set to 1 by the new one
                 self.n_started += 1
+                try:
+                    started.wait()
+                finally:
+                    torch.set_num_threads(before)  # what threads to come start with, set to 1 by the new one
 
     def hand_out(self, function, arguments):
         """Have a function called for each argument; get a queue of (argument, result, error)."""
