@@ -462,14 +462,6 @@ def test_results_do_not_depend_on_the_number_of_threads(spt_attn_mode, batch):
         "chan_conv.1.running_var",
     ],
 )
-def test_evaluation_follows_weights(name):
-    """What is kept of the weights between evaluations must not outlive them."""
+def test_evaluation_follows_weights(name, assert_evaluation_follows):
     network = make().eval()
-    x = trials(network)
-    with torch.no_grad():
-        before = network(x)
-        assert torch.equal(network(x), before)
-        network.encoder.state_dict()[name].mul_(1.5).add_(0.1)
-        after = network(x)
-    assert not torch.allclose(after, before)
-    torch.testing.assert_close(after, network(x).detach())  # with gradients nothing is kept
+    assert_evaluation_follows(network, trials(network), network.encoder.state_dict()[name])

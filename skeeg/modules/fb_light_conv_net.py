@@ -14,7 +14,8 @@ from skeeg.modules.batch_norm import batch_norm, track
 from skeeg.modules.filter_bank import FilterBankDesign, extend, extend_adjoint, make_bands
 from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
-from skeeg.modules.pooling import segment_moments
+from skeeg.modules.pooling import segment_moments, segments
+from skeeg.modules.spectral import bin_weights
 from skeeg.modules.threads import few_trials, joined, map_in_threads, map_with_gradients, threads_for_pieces
 from skeeg.modules.windows import fit_lengths
 
@@ -93,11 +94,15 @@ def _mix(x, weight, mixing=None, left=0, right=0, n_fft=None):
     return torch.fft.irfft(mixed, n_fft)[..., : x.shape[-1]].transpose(0, 1), packed
 
 
-def _mix_back(grad, kept, weight, mixing, response, left, right, needs):
-    """Gradients by trials and weights, of the output of `_mix`: the adjoint of each step.
+def _weighted(response):
+    return None if response is None else response * bin_weights(_n_fft(response), response)
 
-    With G the spectrum of the output's gradient, X gets conj(M) G and the weights conj(response) applied to
-    G conj(X)', real part.
+
+def _mix_back(grad, kept, weight, mixing, response, left, right, needs):
+    """Gradients by trials and weights, of the output of `_mix`, with a `_weighted` response.
+
+    The adjoint of each step: with G the spectrum of the output's gradient, X gets conj(M) G and the weights
+    conj(response) applied to G conj(X)', real part.
     """
     grad_x = grad_weight = None
     need_x, need_weight = needs
@@ -109,17 +114,12 @@ def _mix_back(grad, kept, weight, mixing, response, left, right, needs):
             grad_x = grad_x.unflatten(1, weight.shape[1:])
         return grad_x, grad_weight
     n_fft, n_times = _n_fft(response), grad.shape[-1]
-    # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
-    count = torch.full_like(response[0].real, 2 / n_fft)
-    count[0] = count[-1] = 1 / n_fft
     part = _pack(torch.fft.rfft(grad.transpose(0, 1), n_fft), mixing)
     if need_weight:
         grad_mixing = torch.bmm(kept, part.mH)  # (n_freqs, n_chans, n_filters), conjugate
         # a product for each channel: threads that share one product round differently
-        grad_weight = torch.bmm(
-            (response * count).expand(len(grad_mixing[0]), -1, -1), grad_mixing.transpose(0, 1)
-        )
-        grad_weight = grad_weight.real.permute(2, 1, 0)
+        response = response.expand(grad_mixing.shape[1], -1, -1)
+        grad_weight = torch.bmm(response, grad_mixing.transpose(0, 1)).real.permute(2, 1, 0)
     if need_x:
         part = torch.fft.irfft(_unpack(torch.bmm(mixing.conj(), part), mixing), n_fft)
         grad_x = extend_adjoint(part, left, right, n_times).transpose(0, 1)
@@ -145,8 +145,10 @@ class _Mix(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, _):
+        *tensors, response = ctx.saved_tensors
+        needs = ctx.needs_input_grad[:2]
         with torch.autocast(grad.device.type, enabled=False):
-            grads = _mix_back(grad, *ctx.saved_tensors, ctx.left, ctx.right, ctx.needs_input_grad[:2])
+            grads = _mix_back(grad, *tensors, _weighted(response), ctx.left, ctx.right, needs)
         return *grads, None, None, None, None
 
 
@@ -181,7 +183,7 @@ class _MixNormEluVariance(torch.autograd.Function):
 
         def encode(trials):
             part = torch.mul(centred[trials], gain[:, None], out=active[trials]).add_(shift[trials])
-            windows = _windows(F.elu_(part, alpha), window)
+            windows = segments(F.elu_(part, alpha), window)
             level = windows.mean(-1, keepdim=True)
             return level, torch.linalg.vector_norm(windows - level, dim=-1).square() / (window - 1)
 
@@ -207,10 +209,10 @@ class _MixNormEluVariance(torch.autograd.Function):
         grad_y[..., grad.shape[-1] * ctx.window :] = 0  # samples beyond the last whole window
 
         def deactivate(trials):
-            part, windows = grad_y[trials], _windows(active[trials], ctx.window)
+            part, windows = grad_y[trials], segments(active[trials], ctx.window)
             deviation = windows - level[trials]
             slope_times = torch.ops.aten.elu_backward(deviation, ctx.alpha, 1, 1, True, windows)
-            torch.mul(slope_times, factor[trials], out=_windows(part, ctx.window))
+            torch.mul(slope_times, factor[trials], out=segments(part, ctx.window))
             return part.sum(-1), (centred[trials] * part).sum(-1)
 
         sums, along = _in_threads(deactivate, pieces)
@@ -221,14 +223,13 @@ class _MixNormEluVariance(torch.autograd.Function):
         gain, slope = scale * precision, precision.square() * along / count
         offset = (means * slope + total / count).unsqueeze(-1)
 
+        response, needs = _weighted(response), ctx.needs_input_grad[:2]
+
         def mix_back(piece):
             trials, kept = piece
-            part = (
-                grad_y[trials].sub_(centred[trials] * slope[:, None]).sub_(offset[trials]).mul_(gain[:, None])
-            )
-            return _mix_back(
-                part, kept, weight, mixing, response, ctx.left, ctx.right, ctx.needs_input_grad[:2]
-            )
+            part = grad_y[trials].sub_(centred[trials] * slope[:, None])
+            part.sub_(offset[trials]).mul_(gain[:, None])
+            return _mix_back(part, kept, weight, mixing, response, ctx.left, ctx.right, needs)
 
         with torch.autocast(grad.device.type, enabled=False):
             grad_x, grad_weight = zip(
@@ -251,12 +252,6 @@ class _MixNormEluVariance(torch.autograd.Function):
 def _in_threads(function, pieces):
     """What a function gives for the pieces of a batch, put together."""
     return [torch.cat(parts) for parts in zip(*map_in_threads(function, pieces), strict=True)]
-
-
-def _windows(x, length):
-    """(..., n_times) -> (..., n_windows, length), without the samples that are left over."""
-    n_windows = x.shape[-1] // length
-    return x[..., : n_windows * length].unflatten(-1, (n_windows, length))
 
 
 class FBLightConvNet(EEGModule):

@@ -26,10 +26,10 @@ class _SegmentMoments(torch.autograd.Function):
             x = x.relu().add_(slope)
         means, squares, last = [], [], []
         for group, (length, count, odd) in zip(x.chunk(len(kernels), 1), kernels, strict=True):
-            segments = _segments(group, length, count)
-            mean = segments.mean(-1)
+            parts = segments(group, length, count)
+            mean = parts.mean(-1)
             means.append(mean)
-            squares.append(torch.linalg.vector_norm(segments - mean.unsqueeze(-1), dim=-1).square())
+            squares.append(torch.linalg.vector_norm(parts - mean.unsqueeze(-1), dim=-1).square())
             if odd:
                 last.append(_last_samples(group, length, count).clone())
         return *means, *squares, *last, None if shift is None and not elu else x
@@ -57,7 +57,7 @@ class _SegmentMoments(torch.autograd.Function):
             ctx.kernels, active.chunk(n, 1), means, by_means, by_squares, strict=True
         ):
             # of the mean, grad / length; of the squared deviations, 2 grad * deviation
-            grad = _segments(group, length, count) - mean.unsqueeze(-1)
+            grad = segments(group, length, count) - mean.unsqueeze(-1)
             grad = grad * (0 if by_square is None else (2 * by_square).unsqueeze(-1))
             if by_mean is not None:
                 grad += (by_mean / length).unsqueeze(-1)
@@ -77,7 +77,9 @@ class _SegmentMoments(torch.autograd.Function):
         return grad if need_x else None, grad_shift, grad_gain, None, None
 
 
-def _segments(x, length, count):
+def segments(x, length, count=None):
+    """(..., n_times) -> (..., count, length), without samples that are left over; all that fit by default."""
+    count = x.shape[-1] // length if count is None else count
     return x[..., : count * length].unflatten(-1, (count, length))
 
 

@@ -12,10 +12,9 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import is_plain
+from skeeg.modules.activation import is_plain, is_plain_elu
 from skeeg.modules.autograd import apply
 from skeeg.modules.average_pooling import AveragePool, pooled, spread
 from skeeg.modules.batch_norm import (
@@ -173,12 +172,9 @@ def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
     processor's cache, rather than kept.
     """
     n_filters, n_taps = ctx.taps_shape
-    n_freqs = response.shape[-1]
-    n = 2 * (n_freqs - 1)
-    # Positive frequencies stand for the negative ones too: all but 0 and Nyquist count twice.
-    count = torch.full((n_freqs,), 2.0, dtype=mix.dtype, device=mix.device)
-    count[0] = count[-1] = 1.0
-    response = response.conj() * (count / n)
+    n = 2 * (response.shape[-1] - 1)
+    weight = bin_weights(n, response)
+    response = response.conj() * weight
     need_x, need_taps, need_mix = ctx.needs_input_grad[:3]
 
     def piece(given):
@@ -190,9 +186,9 @@ def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
         if need_x or need_mix:
             grad = grad * response
         if need_mix:
-            grad_mix = torch.bmm(_interleaved(x_part), _interleaved(grad).mT).sum(0).T
+            grad_mix = torch.bmm(interleaved(x_part), interleaved(grad).mT).sum(0).T
         if need_x:
-            grad_x = torch.fft.irfft(_mix(mix.T, grad) * (n / count), n)[..., : ctx.n_times]
+            grad_x = torch.fft.irfft(_mix(mix.T, grad) / weight, n)[..., : ctx.n_times]
         return grad_x, grad_response, grad_mix
 
     parts = map_in_threads(piece, list(zip(pieces, x_spectra, strict=True)))
@@ -204,14 +200,21 @@ def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
     return joined(grad_x) if need_x else None, grad_taps, sum(grad_mix) if need_mix else None
 
 
-def _interleaved(spectra):
+def bin_weights(n, like):
+    """What a bin of a real transform of even length ``n`` counts for: itself and its mirror image, over n."""
+    weight = torch.full(like.shape[-1:], 2 / n, dtype=like.real.dtype, device=like.device)
+    weight[0] = weight[-1] = 1 / n
+    return weight
+
+
+def interleaved(spectra):
     """Complex (..., n_freqs) as real (..., 2 * n_freqs)."""
     return torch.view_as_real(spectra).flatten(-2)
 
 
 def _mix(mix, spectra):
     """One real matrix product a trial, over interleaved real and imaginary parts."""
-    mixed = torch.bmm(mix.expand(len(spectra), -1, -1), _interleaved(spectra))
+    mixed = torch.bmm(mix.expand(len(spectra), -1, -1), interleaved(spectra))
     return torch.view_as_complex(mixed.unflatten(-1, (-1, 2)))
 
 
@@ -295,7 +298,7 @@ def window_sums(x, n_taps, left, right, of_each=True):
     def products(part):  # (groups, rows, n_times)
         level = part.mean(-1, keepdim=True)
         centred = part - level
-        power = _interleaved(spectrum(centred, n)).square().sum(1).unflatten(-1, (-1, 2)).sum(-1)
+        power = interleaved(spectrum(centred, n)).square().sum(1).unflatten(-1, (-1, 2)).sum(-1)
         sums = torch.stack([centred.sum(1), (level.mT @ centred).squeeze(1)])
         before, after = centred[..., :n_before].to(exact), centred[..., max(0, n_times - n_after) :].to(exact)
         level = level.to(exact)
@@ -479,7 +482,7 @@ def filter_norm_mix_norm(
     with torch.autocast(x.device.type, enabled=False):  # FFTs know no half precision
         in_batch = [uses_batch_statistics(norm) for norm in (temporal_norm, spatial_norm)]
         evaluates = not any(in_batch) and not torch.is_grad_enabled()
-        plain = is_plain(activation, nn.ELU) and activation.alpha == 1 and is_plain(pool, AveragePool)
+        plain = is_plain_elu(activation) and is_plain(pool, AveragePool)
         fused = plain and (in_batch[1] or evaluates)
         pooling = (pool.band.to(taps.dtype), pool.length, pool.stride) if fused else None
         function = partial(_filter_norm_mix_norm, sums=_carried_sums(x))

@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import in_place, is_plain
+from skeeg.modules.activation import in_place, is_plain, is_plain_elu
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
 from skeeg.modules.batch_norm import Centre, normalise_centred
 from skeeg.modules.folding import Folded
 from skeeg.modules.linear import linear
 from skeeg.modules.pooling import MultiScaleVariancePool
-from skeeg.modules.spectral import fft_length, fir_response, spectrum
+from skeeg.modules.spectral import bin_weights, fft_length, fir_response, interleaved, spectrum
 from skeeg.modules.threads import few_trials, joined, map_with_gradients
 from skeeg.modules.windows import fit_lengths
 
@@ -45,7 +45,7 @@ class _FilterAndMixTrials(torch.autograd.Function):
         mixed = []
         for x, mix in _cached_parts(responses, spectra, mixing):
             z = x.unsqueeze(1) * responses.unsqueeze(1)  # (trials, F, C, n_bins)
-            u = torch.bmm(mix.mT, _interleaved(z).flatten(1, 2))
+            u = torch.bmm(mix.mT, interleaved(z).flatten(1, 2))
             u = torch.view_as_complex(u.unflatten(-1, (-1, 2)))
             mixed.append(torch.fft.irfft(u, n)[..., :n_times])
         return joined(mixed)
@@ -61,13 +61,13 @@ class _FilterAndMixTrials(torch.autograd.Function):
         need_spectra, need_responses, *_ = ctx.needs_input_grad
         n = 2 * (spectra.shape[-1] - 1)
         # A bin of a real transform counts for itself and its mirror image, over n.
-        weight = _bin_weights(n, responses)
+        weight = bin_weights(n, responses)
         responses = responses * weight
         grad_spectra, grad_responses, grad_mixing = [], 0, []
         for x, mix, y in _cached_parts(responses, spectra, mixing, grad):
-            g = _interleaved(spectrum(y, n))  # (trials, n_mixed, 2 n_bins)
+            g = interleaved(spectrum(y, n))  # (trials, n_mixed, 2 n_bins)
             z = x.unsqueeze(1) * responses.unsqueeze(1)
-            grad_mixing.append(torch.bmm(_interleaved(z).flatten(1, 2), g.mT))
+            grad_mixing.append(torch.bmm(interleaved(z).flatten(1, 2), g.mT))
             if need_spectra or need_responses:
                 z = torch.bmm(mix, g).unflatten(-1, (-1, 2))
                 z = torch.view_as_complex(z).unflatten(1, (len(responses), -1))  # (trials, F, C, n_bins)
@@ -90,18 +90,6 @@ def _cached_parts(responses, spectra, *tensors):
         bytes_per_trial = spectra[0].numel() * len(responses) * spectra.element_size()
         n_trials = max(1, CACHED_BYTES // bytes_per_trial)
     return zip(*(tensor.split(n_trials) for tensor in (spectra, *tensors)), strict=True)
-
-
-def _interleaved(spectra):
-    """Complex (..., bins) as real (..., 2 * bins)."""
-    return torch.view_as_real(spectra).flatten(-2)
-
-
-def _bin_weights(n, like):
-    """What a bin of a real transform of even length ``n`` counts for: itself and its mirror image, over n."""
-    weight = torch.full(like.shape[-1:], 2 / n, dtype=like.real.dtype, device=like.device)
-    weight[0] = weight[-1] = 1 / n
-    return weight
 
 
 class _SharedProduct(torch.autograd.Function):
@@ -212,7 +200,7 @@ class _Encoder(nn.Module):
         fusion, norm, activation = self.chan_conv
         # Threads know neither the parameters nor the random numbers that another activation may have, and
         # hooks are to see whole batches.
-        elu = is_plain(activation, nn.ELU) and activation.alpha == 1
+        elu = is_plain_elu(activation)
         plain = (elu or is_plain(activation, nn.Identity)) and is_plain(self.mvp, MultiScaleVariancePool)
 
         def encode(x, *shared):
@@ -294,7 +282,7 @@ class _Encoder(nn.Module):
         if reach < n_times:
             n = self._n(reach)
             seen = fir_response(taps, n, left)
-        energies = _bin_weights(n, seen) * (seen.real.square() + seen.imag.square())
+        energies = bin_weights(n, seen) * (seen.real.square() + seen.imag.square())
         energies = energies.repeat_interleave(2, -1)
         sums = taps.flip(-1).cumsum(-1).flip(-1)
         # from samples at the ends of a trial to what the filters give beyond the windows
@@ -320,7 +308,7 @@ class _Encoder(nn.Module):
             spectra = spectrum(x[..., :reach], self._n(reach))
         # Energy of the circular convolution, by Parseval, less that of its samples outside the windows
         n_filters = len(bias)
-        energy = apply(_SharedProduct, _interleaved(spectra).square(), energies)  # (batch, C, F)
+        energy = apply(_SharedProduct, interleaved(spectra).square(), energies)  # (batch, C, F)
         before = apply(_SharedProduct, x[..., :right], start).unflatten(-1, (n_filters, -1))
         after = apply(_SharedProduct, x[..., covered - left : reach], end).unflatten(-1, (n_filters, -1))
         apart = min(self._n(reach) - reach - left, right)  # less than ``right`` where they overlap
