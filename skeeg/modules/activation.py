@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
+
+LOG2_E = 1 / math.log(2)
 
 
 def is_plain(module, *classes):
@@ -13,6 +17,15 @@ def is_plain(module, *classes):
 def is_plain_elu(module):
     """Whether it is the ELU of slope 1 at 0 on both sides, and seen by no hook."""
     return is_plain(module, nn.ELU) and module.alpha == 1
+
+
+def elu_plus_one(z):
+    """Overwrite z with its ELU plus 1, max(z, 0) + exp(min(z, 0)); give it, and the slope, the second term.
+
+    By powers of 2: exponentials of MKL take three times as long on processors that are not Intel's.
+    """
+    slope = z.clamp(max=0).mul_(LOG2_E).exp2_()
+    return z.relu_().add_(slope), slope
 
 
 def has_hooks(module):

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from skeeg.modules.autograd import apply
 from skeeg.modules.threads import joined
 
-GROUP = 16  # windows a matrix product: enough to fill the processor's vector registers
+GROUP = 8  # windows a matrix product: enough for its speed, and few enough for zeros in the band to be few
 
 
 class _AveragePool(torch.autograd.Function):
@@ -34,20 +34,20 @@ class _AveragePool(torch.autograd.Function):
 
 
 def pooled(x, band, length, stride):
-    """Means over windows; the windows of a group are columns of one narrow banded matrix."""
+    """Means over windows: products of a narrow banded matrix with the samples of a group of windows."""
     n_windows = (x.shape[-1] - length) // stride + 1
     n_groups, n_left = divmod(n_windows, GROUP)
-    sums = []
+    rows, sums = x.flatten(0, -2), []
+    # windows first: products with few rows take a fraction of the time of products with few columns
     if n_groups:
         n_samples = (GROUP - 1) * stride + length
-        groups = x.unfold(-1, n_samples, GROUP * stride)[..., :n_groups, :]
-        groups = groups.flatten(0, -2) @ band[:n_samples, :GROUP]  # one product, not one a row
-        sums.append(groups.view(*x.shape[:-1], -1))
+        groups = rows.unfold(1, n_samples, GROUP * stride)[:, :n_groups].permute(1, 2, 0)
+        sums.append(torch.bmm(band[:n_samples, :GROUP].T.expand(n_groups, -1, -1), groups).flatten(0, 1))
     if n_left:
-        n_samples = (n_left - 1) * stride + length
         start = n_groups * GROUP * stride
-        sums.append(x[..., start : start + n_samples] @ band[:n_samples, :n_left])
-    return joined(sums, dim=-1) / length
+        last = rows[:, start : start + (n_left - 1) * stride + length]
+        sums.append(band[: last.shape[1], :n_left].T @ last.T)
+    return (joined(sums).T / length).unflatten(0, x.shape[:-1])
 
 
 def spread(grad, n_times, band, length, stride):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import in_place, is_plain
+from skeeg.modules.activation import elu_plus_one, in_place, is_plain_elu
 from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
 from skeeg.modules.batch_norm import batch_norm, track
@@ -161,7 +160,7 @@ class _MixNormEluVariance(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(x, weight, response, left, right, scale, bias, eps, alpha, window):
+    def forward(x, weight, response, left, right, scale, bias, eps, window):
         mixing = None if response is None else _mixing_matrices(weight, response)
         n_fft, n_times, pieces = _n_fft(response), x.shape[-1], _few_trials(x)
         centred = x.new_empty(x.shape[0], len(weight), n_times)
@@ -183,7 +182,7 @@ class _MixNormEluVariance(torch.autograd.Function):
 
         def encode(trials):
             part = torch.mul(centred[trials], gain[:, None], out=active[trials]).add_(shift[trials])
-            windows = segments(F.elu_(part, alpha), window)
+            windows = segments(elu_plus_one(part)[0], window)
             level = windows.mean(-1, keepdim=True)
             return level, torch.linalg.vector_norm(windows - level, dim=-1).square() / (window - 1)
 
@@ -192,7 +191,7 @@ class _MixNormEluVariance(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, weight, response, ctx.left, ctx.right, scale, _, ctx.eps, ctx.alpha, ctx.window = inputs
+        _, weight, response, ctx.left, ctx.right, scale, _, ctx.eps, ctx.window = inputs
         ctx.mark_non_differentiable(*(tensor for tensor in output[1:] if tensor is not None))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(weight, response, scale, *output[2:])
@@ -210,9 +209,8 @@ class _MixNormEluVariance(torch.autograd.Function):
 
         def deactivate(trials):
             part, windows = grad_y[trials], segments(active[trials], ctx.window)
-            deviation = windows - level[trials]
-            slope_times = torch.ops.aten.elu_backward(deviation, ctx.alpha, 1, 1, True, windows)
-            torch.mul(slope_times, factor[trials], out=segments(part, ctx.window))
+            slope = windows.clamp(max=1)  # of the ELU, which is active - 1
+            torch.mul(slope.mul_(windows - level[trials]), factor[trials], out=segments(part, ctx.window))
             return part.sum(-1), (centred[trials] * part).sum(-1)
 
         sums, along = _in_threads(deactivate, pieces)
@@ -243,7 +241,6 @@ class _MixNormEluVariance(torch.autograd.Function):
             None,
             along * precision,
             total,
-            None,
             None,
             None,
         )
@@ -519,11 +516,11 @@ class FBLightConvNet(EEGModule):
             settings = {"eps": norm.eps, "dtype": x.dtype, "shape": x.shape[1:]}
             return self._evaluate(x, *self._folded(lambda: self._for_evaluation(x), *weights, **settings))
         weight = conv.weight.squeeze(-1).to(x.dtype)
-        if not is_plain(activation, nn.ELU) or torch._C._are_functorch_transforms_active():
+        if not is_plain_elu(activation) or torch._C._are_functorch_transforms_active():
             y = self._mixed(x, weight) + conv.bias.detach()[:, None]
             return self._window_variances(activation(batch_norm(y, norm)))
         # batch normalisation takes the bias out; only its running mean is to know of it
-        settings = norm.weight, norm.bias, norm.eps, activation.alpha, self._window
+        settings = norm.weight, norm.bias, norm.eps, self._window
         variances, mean, variance, *_ = apply(_MixNormEluVariance, x, weight, *self._filters(x), *settings)
         track(norm, mean + conv.bias, variance, x.shape[0] * self.n_times)
         return variances
@@ -565,18 +562,18 @@ class FBLightConvNet(EEGModule):
         if torch.is_grad_enabled():
             return self._window_variances(activation(self._mixed(x, weight) + bias[:, None]))
         response, left, right = self._filters(x)
-        plain = is_plain(activation, nn.ELU)  # threads may share it; hooks are to see whole batches
+        plain = is_plain_elu(activation)  # threads may share it; hooks are to see whole batches
 
         def encode(trials):
             y, _ = _mix(trials, weight, mixing, left, right, _n_fft(response))
-            y = y.add_(bias[:, None])
-            return self._window_variances(activation(y)) if plain else y
+            shift = bias.expand(len(y), -1)
+            return self._window_variances(y, shift, elu=True) if plain else y + shift.unsqueeze(-1)
 
         encoded = joined(map_in_threads(encode, [x[trials] for trials in _few_trials(x)]))
         return encoded if plain else self._window_variances(activation(encoded))
 
-    def _window_variances(self, x):
-        _, squares = segment_moments(x, [(self._window, self.n_windows, False)])
+    def _window_variances(self, x, shift=None, elu=False):
+        _, squares = segment_moments(x, [(self._window, self.n_windows, False)], shift, elu=elu)
         return squares / (self._window - 1)
 
     def forward_head(self, features):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from skeeg.modules.activation import elu_plus_one
 from skeeg.modules.autograd import apply
 from skeeg.modules.threads import joined
 
@@ -21,9 +22,8 @@ class _SegmentMoments(torch.autograd.Function):
         if shift is not None:
             shift = shift.unsqueeze(-1)
             x = x + shift if gain is None else x * gain.unsqueeze(-1) + shift
-        if elu:  # max(z, 0) + exp(min(z, 0)), of which the slope is what is less than 1
-            slope = x.clamp(max=0).exp_()
-            x = x.relu().add_(slope)
+        if elu:
+            x, _ = elu_plus_one(x if shift is not None else x.clone())
         means, squares, last = [], [], []
         for group, (length, count, odd) in zip(x.chunk(len(kernels), 1), kernels, strict=True):
             parts = segments(group, length, count)
@@ -68,7 +68,7 @@ class _SegmentMoments(torch.autograd.Function):
             groups.append(grad)
         grad = joined(groups, dim=1)
         if ctx.elu:
-            grad *= active.clamp(max=1)
+            grad *= active.clamp(max=1)  # where ELU plus 1 is less than 1, it is the slope
         need_x, need_shift, need_gain, *_ = ctx.needs_input_grad
         grad_shift = grad.sum(-1) if need_shift else None
         grad_gain = (grad * x).sum(-1).sum(0) if need_gain else None

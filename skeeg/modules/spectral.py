@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import is_plain, is_plain_elu
+from skeeg.modules.activation import elu_plus_one, is_plain, is_plain_elu
 from skeeg.modules.autograd import apply
 from skeeg.modules.average_pooling import AveragePool, pooled, spread
 from skeeg.modules.batch_norm import (
@@ -434,12 +434,9 @@ class _FilterMixNormEluPool(torch.autograd.Function):
 
 
 def _elu_pool(z, band, length, stride):
-    """ELU and average pooling, and the slope of the ELU.
-
-    The slope is exp(min(z, 0)), and the ELU is max(z, 0) + slope - 1.
-    """
-    slope = z.clamp(max=0).exp_()
-    return pooled(z.relu().add_(slope), band, length, stride) - 1, slope
+    """ELU and average pooling of z, which is overwritten, and the slope of the ELU."""
+    z, slope = elu_plus_one(z)
+    return pooled(z, band, length, stride) - 1, slope
 
 
 def filter_norm_mix_norm(
