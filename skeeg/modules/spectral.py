@@ -9,6 +9,7 @@ are never formed.
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -126,8 +127,8 @@ class _FilterAndMix(torch.autograd.Function):
     @staticmethod
     def forward(x, taps, mix, left, right):
         n, n_out, response = _transform(x, taps, mix, left, right)
-        y, x_spectra = _filter_forward(lambda y: y, x, mix, n, n_out, response)
-        return joined(y), response, *x_spectra
+        y, kept = _filter_forward(lambda y: y, x, mix, n, n_out, response)
+        return joined(y), response, *kept
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -140,10 +141,10 @@ class _FilterAndMix(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, *_):
-        mix, response, *x_spectra = ctx.saved_tensors
-        grads = grad.split([len(part) for part in x_spectra])
+        mix, response, *kept = ctx.saved_tensors
+        grads = grad.split([len(part) for part in kept[::2]])
         with torch.autocast(grad.device.type, enabled=False):
-            return *_filter_backward(lambda grad: grad, grads, ctx, mix, response, x_spectra), None, None
+            return *_filter_backward(lambda grad: grad, grads, ctx, mix, response, kept), None, None
 
 
 def _transform(x, taps, mix, left, right):
@@ -153,23 +154,33 @@ def _transform(x, taps, mix, left, right):
     return n, x.shape[-1] + left + right - taps.shape[-1] + 1, response
 
 
+def _filtered(x, mix, n, n_out, response):
+    """Output of `filter_and_mix`, and the spectra of input and mixed rows."""
+    spectra = spectrum(x, n)  # (trials, n_chans, n_freqs)
+    mixed = _mix(mix, spectra)
+    return torch.fft.irfft(mixed * response, n)[..., :n_out], spectra, mixed
+
+
 def _filter_forward(function, x, mix, n, n_out, response):
-    """What a function gives for the output of `filter_and_mix`, and the spectra, a few trials at a time."""
+    """What a function gives for the output of `filter_and_mix`, a few trials at a time, and what to keep.
+
+    That is the spectra of input and mixed rows, in turns.
+    """
 
     def piece(trials):
-        x_spectrum = spectrum(x[trials], n)  # (trials, n_chans, n_freqs)
-        return function(torch.fft.irfft(_mix(mix, x_spectrum) * response, n)[..., :n_out]), x_spectrum
+        y, *kept = _filtered(x[trials], mix, n, n_out, response)
+        return function(y), kept
 
-    return zip(*map_in_threads(piece, few_trials(x)), strict=True)
+    results, kept = zip(*map_in_threads(piece, few_trials(x)), strict=True)
+    return results, tuple(chain.from_iterable(kept))
 
 
-def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
+def _filter_backward(function, pieces, ctx, mix, response, kept):
     """Gradients of x, taps and mix, where a function gives the gradient of a piece of the output.
 
     With X and V = mix X the spectra of input and mixed rows, H the responses and G the spectrum of the
     output's gradient, the gradients are products of spectra: of the mixing matrix conj(H) G with X, of the
-    responses conj(V) G summed over trials, of the input mix' (conj(H) G). V is made again, in the
-    processor's cache, rather than kept.
+    responses conj(V) G summed over trials, of the input mix' (conj(H) G).
     """
     n_filters, n_taps = ctx.taps_shape
     n = 2 * (response.shape[-1] - 1)
@@ -178,20 +189,21 @@ def _filter_backward(function, pieces, ctx, mix, response, x_spectra):
     need_x, need_taps, need_mix = ctx.needs_input_grad[:3]
 
     def piece(given):
-        piece, x_part = given
+        piece, x_part, mixed = given
         grad_x, grad_response, grad_mix = None, 0, 0
         grad = spectrum(function(piece), n)
-        if need_taps:
-            grad_response = (grad * _mix(mix, x_part).conj()).sum(0)
         if need_x or need_mix:
-            grad = grad * response
+            filtered = grad * response
         if need_mix:
-            grad_mix = torch.bmm(interleaved(x_part), interleaved(grad).mT).sum(0).T
+            grad_mix = torch.bmm(interleaved(x_part), interleaved(filtered).mT).sum(0).T
         if need_x:
-            grad_x = torch.fft.irfft(_mix(mix.T, grad) / weight, n)[..., : ctx.n_times]
+            grad_x = torch.fft.irfft(_mix(mix.T, filtered) / weight, n)[..., : ctx.n_times]
+        if need_taps:
+            grad.imag.neg_()  # its conjugate, of which conj() would make a copy for the product
+            grad_response = grad.mul_(mixed).sum(0).conj()
         return grad_x, grad_response, grad_mix
 
-    parts = map_in_threads(piece, list(zip(pieces, x_spectra, strict=True)))
+    parts = map_in_threads(piece, list(zip(pieces, kept[::2], kept[1::2], strict=True)))
     grad_x, grad_response, grad_mix = zip(*parts, strict=True)
     grad_taps = None
     if need_taps:
@@ -387,13 +399,13 @@ class _FilterMixNormEluPool(torch.autograd.Function):
     @staticmethod
     def forward(x, taps, mix, left, right, scale, bias, eps, band, length, stride):
         n, n_out, response = _transform(x, taps, mix, left, right)
-        parts, x_spectra = _filter_forward(lambda y: (y, moments(y)), x, mix, n, n_out, response)
+        parts, kept = _filter_forward(lambda y: (y, moments(y)), x, mix, n, n_out, response)
         y, parts = zip(*parts, strict=True)
         mean, variance = together(parts)
         gain, shift = gain_and_shift(scale, bias, eps, mean, variance)
         parts = map_in_threads(lambda part: _elu_pool(part * gain + shift, band, length, stride), y)
         z, slopes = zip(*parts, strict=True)
-        return joined(z), mean, variance, response, *x_spectra, *y, *slopes
+        return joined(z), mean, variance, response, *kept, *y, *slopes
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -407,8 +419,8 @@ class _FilterMixNormEluPool(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad, *_):
         mix, scale, band, mean, variance, response, *pieces = ctx.saved_tensors
-        n_pieces = len(pieces) // 3
-        x_spectra, y, slopes = (pieces[i * n_pieces : (i + 1) * n_pieces] for i in range(3))
+        n_pieces = len(pieces) // 4
+        kept, y, slopes = pieces[: 2 * n_pieces], pieces[2 * n_pieces : 3 * n_pieces], pieces[3 * n_pieces :]
         n_out = y[0].shape[2]
 
         def piece(given):
@@ -422,7 +434,7 @@ class _FilterMixNormEluPool(torch.autograd.Function):
             pieces, sums = zip(*parts, strict=True)
             gradient, *grads = norm_backward(sums, len(grad) * n_out, scale, mean, variance, ctx.eps)
             return (
-                *_filter_backward(gradient, pieces, ctx, mix, response, x_spectra),
+                *_filter_backward(gradient, pieces, ctx, mix, response, kept),
                 None,
                 None,
                 *grads,
@@ -556,5 +568,9 @@ def _evaluate(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling, f
     tensors = (getattr(norm, name) for norm in norms for name in (names if norm.affine else names[:2]))
     settings = {"shape": (x.shape[-1], left, right, mix.shape), "eps": [norm.eps for norm in norms]}
     rows, bias, *transform = folded(fold, taps, mix, *tensors, **settings)
-    z, _ = _filter_forward(lambda y: _elu_pool(y + bias, *pooling)[0], x, rows, *transform)
-    return joined(z)
+
+    def piece(trials):
+        y, *_ = _filtered(x[trials], rows, *transform)
+        return _elu_pool(y + bias, *pooling)[0]
+
+    return joined(map_in_threads(piece, few_trials(x)))
