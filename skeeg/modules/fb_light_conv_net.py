@@ -54,10 +54,8 @@ def _mixing_matrices(weight, response):
 
 def _pack(spectra, mixing):
     """(rows, batch, n_freqs) -> (n_freqs, rows, batch), or for real matrices (n_freqs, rows, 2 * batch)."""
-    packed = spectra.flatten(0, 1).T.contiguous()
-    if not mixing.is_complex():
-        packed = torch.view_as_real(packed).flatten(1)
-    return packed.unflatten(1, (len(spectra), -1))
+    packed = spectra.permute(2, 0, 1).contiguous()
+    return packed if mixing.is_complex() else torch.view_as_real(packed).flatten(2)
 
 
 def _unpack(packed, mixing):
