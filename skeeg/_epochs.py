@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import warnings
 from typing import NamedTuple
@@ -297,7 +298,8 @@ def as_trials(X, dtype=np.float32):
         X = _stack(X)
     if getattr(getattr(X, "dtype", None), "kind", "") in "USMm":
         raise ValueError(f"X holds text or dates (dtype {X.dtype}): expected voltages")
-    if type(X) is np.ndarray and X.dtype in np.atleast_1d(dtype) and X.flags.c_contiguous:
+    dtypes = dtype if isinstance(dtype, list) else [dtype]
+    if type(X) is np.ndarray and X.dtype in dtypes and X.flags.c_contiguous:
         data = X  # as check_array would leave it, in more time than a network takes for a trial
     else:
         data = _converted(X, dtype)
@@ -316,9 +318,7 @@ def as_trials(X, dtype=np.float32):
                 + ("; all epochs were dropped, epochs.drop_log says why" if from_epochs else "")
             )
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspect = not np.isfinite(data.sum())  # or a sum that overflows
-        if suspect:
+        if not math.isfinite(np.vdot(data, data)):  # or squares that overflow
             assert_all_finite(data, input_name="X")
     except ValueError as error:
         affected = np.flatnonzero(~np.isfinite(data).all(axis=(1, 2)))
