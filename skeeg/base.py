@@ -1239,7 +1239,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         ndarray, shape (n_trials,)
             Labels, as they were given to ``fit``.
         """
-        best = self._forward(X).argmax(dim=1).numpy()
+        best = self._forward(X).numpy().argmax(axis=1)
         return self.classes_[best]
 
     def transform(self, X):
