@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -244,20 +245,26 @@ def test_evaluation_follows_precision():
         torch.testing.assert_close(net.double()(x), double, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("activation", [nn.ELU, nn.ReLU, None])
+@pytest.mark.parametrize("activation", [nn.ELU, partial(nn.ELU, alpha=0.5), nn.ReLU, None])
 def test_any_activation(activation):
-    """In a training step, which knows ELU's slope, but no other's."""
+    """In a training step, which knows the plain ELU's slope, but no other's, and in evaluation."""
     net, x = make(activation=activation), trials(11)
     state = dict(net.named_parameters())
     banded = FilterBankDesign(SMALL["n_bands"], SMALL["sfreq"])(x)
-    z = F.conv2d(banded, state["spatial_conv.0.weight"], state["spatial_conv.0.bias"])
+    mixed = F.conv2d(banded, state["spatial_conv.0.weight"], state["spatial_conv.0.bias"])
     norm = net.spatial_conv[1]
-    z = F.batch_norm(z, None, None, norm.weight, norm.bias, training=True).squeeze(2)
-    z = z if activation is None else activation()(z)
-    variance = torch.stack([z[..., i : i + 50].var(-1) for i in range(0, 200, 50)], -1)
-    expected = net.forward_head(net.attn_conv(variance.clamp(1e-6, 1e6).log()))
-    logits = net(x)
+
+    def plain(*statistics, training):
+        z = F.batch_norm(mixed, *statistics, norm.weight, norm.bias, training).squeeze(2)
+        z = z if activation is None else activation()(z)
+        variance = torch.stack([z[..., i : i + 50].var(-1) for i in range(0, 200, 50)], -1)
+        return net.forward_head(net.attn_conv(variance.clamp(1e-6, 1e6).log()))
+
+    logits, expected = net(x), plain(None, None, training=True)
     torch.testing.assert_close(logits, expected)
+    with torch.no_grad():
+        evaluated = net.eval()(x)
+        torch.testing.assert_close(evaluated, plain(norm.running_mean, norm.running_var, training=False))
     weights = torch.randn_like(logits)
     parameters = [p for name, p in state.items() if name != "spatial_conv.0.bias"]
     for a, b in zip(

@@ -288,7 +288,7 @@ def test_batch_norm_is_the_layer(momentum, training):
 
 @pytest.mark.parametrize(
     ("length", "stride", "n_times"),
-    [(75, 15, 1000), (55, 12, 480), (3, 5, 32), (8, 8, 62), (7, 3, 7), (1, 1, 40)],
+    [(75, 15, 1000), (55, 12, 480), (3, 5, 32), (8, 8, 64), (8, 8, 62), (7, 3, 7), (1, 1, 40)],
 )
 def test_average_pool(length, stride, n_times):
     torch.manual_seed(0)
