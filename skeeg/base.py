@@ -1178,7 +1178,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         finally:
             if was_training:
                 self.module_.train()
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        outputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return outputs.float() if outputs.dtype == torch.bfloat16 else outputs  # which NumPy does not know
 
     def decision_function(self, X):
         """Get the logits.
@@ -1239,7 +1240,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         ndarray, shape (n_trials,)
             Labels, as they were given to ``fit``.
         """
-        best = self._forward(X).numpy().argmax(axis=1)
+        best = self._forward(X).argmax(dim=1).numpy()
         return self.classes_[best]
 
     def transform(self, X):

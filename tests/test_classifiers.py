@@ -191,6 +191,26 @@ def test_training_of_networks_of_ones_own_goes_on(freeze_encoder, tmp_path):
         clf.set_params(hidden=(8,)).fit(X, Y)
 
 
+class BrainFloatNet(nn.Module):
+    def __init__(self, n_chans, n_outputs):
+        super().__init__()
+        self.head = nn.Linear(n_chans, n_outputs)
+
+    def forward(self, x):
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            return self.head(x.square().mean(-1).log())
+
+
+class BrainFloatClassifier(EEGClassifier):
+    module = BrainFloatNet
+
+
+def test_logits_of_a_type_that_numpy_does_not_know():
+    clf = BrainFloatClassifier(**QUICK).fit(X, Y)
+    assert clf.predict_proba(X).dtype == clf.decision_function(X).dtype == np.float32
+    assert (clf.predict(X) == clf.classes_[clf.predict_proba(X).argmax(1)]).all()
+
+
 @pytest.mark.filterwarnings("ignore:n_times:UserWarning")
 def test_options_of_a_loss_class_stay():
     params = {"loss": nn.CrossEntropyLoss, "criterion__label_smoothing": 0.2, **QUICK}

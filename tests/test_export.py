@@ -98,6 +98,26 @@ def test_plain_form_computes_the_same(clf):
     assert any(p.requires_grad for p in clf.module_.parameters())
 
 
+@pytest.mark.parametrize(
+    "clf",
+    [
+        SSTDPNClassifier(**SST),
+        SincShallowNetClassifier(**SINC),
+        SincShallowNetClassifier(**SINC, activation=None),
+        FBLightConvNetClassifier(**LIGHT),
+        FBLightConvNetClassifier(**LIGHT, activation=None),
+        AttentionBaseNetClassifier(**BASE),
+    ],
+    ids=lambda clf: f"{type(clf).__name__[:6]}-{clf.activation is None}",
+)
+def test_any_batch_size_also_without_gradients(clf):
+    fitted(clf)
+    x, sizes = torch.from_numpy(np.array(data(1)[0])), {0: torch.export.Dim("batch", min=2)}
+    with torch.no_grad():
+        exported = torch.export.export(to_torch(clf), (x[:2],), dynamic_shapes=(sizes,))
+    torch.testing.assert_close(exported.module()(x)[0], to_torch(clf)(x)[0], rtol=2e-4, atol=2e-4)
+
+
 @pytest.mark.parametrize("method", ["standard", "robust", "microvolt"])
 def test_scaling_and_alignment_are_part_of_it(method):
     pipe = fitted(

@@ -1,6 +1,7 @@
 """The frequency-domain stem, batch normalisation and pooling against PyTorch's plain composition."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -286,6 +287,20 @@ def test_batch_norm_is_the_layer(momentum, training):
     torch.testing.assert_close(fast.state_dict(), plain.state_dict())
 
 
+def test_gradients_of_many_trials_by_one_gradient_of_the_output():
+    """By vmap, to which that gradient is the same for all trials."""
+    torch.manual_seed(0)
+    trials, grad = torch.randn(5, 3, 40, dtype=torch.double), torch.randn(1, 4, 40, dtype=torch.double)
+    taps, mix = torch.randn(2, 7, dtype=torch.double), torch.randn(4, 3, dtype=torch.double)
+
+    def gradients(trial):
+        function = partial(filter_and_mix, trial[None], left=3, right=3)
+        return torch.func.vjp(lambda taps, mix: function(taps=taps, mix=mix), taps, mix)[1](grad)
+
+    one_by_one = zip(*map(gradients, trials), strict=True)
+    torch.testing.assert_close(torch.vmap(gradients)(trials), tuple(map(torch.stack, one_by_one)))
+
+
 @pytest.mark.parametrize(
     ("length", "stride", "n_times"),
     [(75, 15, 1000), (55, 12, 480), (3, 5, 32), (8, 8, 64), (8, 8, 62), (7, 3, 7), (1, 1, 40)],
@@ -295,6 +310,7 @@ def test_average_pool(length, stride, n_times):
     x = torch.randn(3, 4, n_times, dtype=torch.double, requires_grad=True)
     y, expected = AveragePool(length, stride).double()(x), F.avg_pool1d(x, length, stride)
     torch.testing.assert_close(y, expected)
+    assert y.is_contiguous()
     weights = torch.randn_like(y)
     torch.testing.assert_close(torch.autograd.grad(y, x, weights), torch.autograd.grad(expected, x, weights))
 

@@ -47,7 +47,7 @@ def pooled(x, band, length, stride):
         start = n_groups * GROUP * stride
         last = rows[:, start : start + (n_left - 1) * stride + length]
         sums.append(band[: last.shape[1], :n_left].T @ last.T)
-    return (joined(sums).T / length).unflatten(0, x.shape[:-1])
+    return (joined(sums).T / length).unflatten(0, x.shape[:-1]).contiguous()
 
 
 def spread(grad, n_times, band, length, stride):

@@ -564,7 +564,7 @@ class FBLightConvNet(EEGModule):
 
         def encode(trials):
             y, _ = _mix(trials, weight, mixing, left, right, _n_fft(response))
-            shift = bias.expand(len(y), -1)
+            shift = bias.expand(y.shape[0], -1)
             return self._window_variances(y, shift, elu=True) if plain else y + shift.unsqueeze(-1)
 
         encoded = joined(map_in_threads(encode, [x[trials] for trials in _few_trials(x)]))

@@ -200,7 +200,7 @@ def _filter_backward(function, pieces, ctx, mix, response, kept):
             grad_x = torch.fft.irfft(_mix(mix.T, filtered) / weight, n)[..., : ctx.n_times]
         if need_taps:
             grad.imag.neg_()  # its conjugate, of which conj() would make a copy for the product
-            grad_response = grad.mul_(mixed).sum(0).conj()
+            grad_response = (grad * mixed).sum(0).conj()
         return grad_x, grad_response, grad_mix
 
     parts = map_in_threads(piece, list(zip(pieces, kept[::2], kept[1::2], strict=True)))
@@ -259,7 +259,11 @@ def filter_and_mix(x, taps, mix, left, right):
     >>> filter_and_mix(torch.randn(8, 22, 1000), torch.randn(40, 25), torch.randn(40, 22), 12, 12).shape
     torch.Size([8, 40, 1000])
     """
-    return apply(_FilterAndMix, x, taps, mix, left, right)[0]
+    if torch.is_grad_enabled():
+        return apply(_FilterAndMix, x, taps, mix, left, right)[0]
+    transform = _transform(x, taps, mix, left, right)
+    parts = map_in_threads(lambda trials: _filtered(x[trials], mix, *transform)[0], few_trials(x))
+    return joined(parts)
 
 
 def window_sums(x, n_taps, left, right, of_each=True):
