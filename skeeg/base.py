@@ -132,10 +132,9 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         Called with a :class:`skeeg.iterators.TrialDataset`, ``batch_size`` and, for training,
         ``shuffle=True``; ``torch.utils.data.DataLoader`` fits.
     compile : bool, default=False
-        Run the network through ``torch.compile``. On two cores, after 10 to 40 seconds of compiling, an
-        epoch of 288 x 22 x 1000 of AttentionBaseNet took a quarter less time and that of SincShallowNet a
-        tenth to a quarter; SSTDPN took as long or a fifth longer, FBLightConvNet half as long again or twice
-        the time: on a CPU it pays for long fits at most.
+        Run the network through ``torch.compile``. On two cores, after 4 to 40 seconds of compiling, epochs
+        of 288 x 22 x 1000 took as long as without, up to a quarter less with AttentionBaseNet and
+        SincShallowNet, up to twice the time with FBLightConvNet: on a CPU it hardly pays.
     verbose : int, default=1
         0 is quiet; 1 shows a progress bar on a terminal for fits longer than a few seconds, outside
         searches; 2 shows it always.
