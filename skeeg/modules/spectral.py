@@ -161,6 +161,16 @@ def _filtered(x, mix, n, n_out, response):
     return torch.fft.irfft(mixed * response, n)[..., :n_out], spectra, mixed
 
 
+def _map_filtered(function, x, mix, n, n_out, response):
+    """What a function gives for the output of `filter_and_mix`, a few trials at a time; nothing is kept."""
+
+    def piece(trials):
+        y, *_ = _filtered(x[trials], mix, n, n_out, response)
+        return function(y)
+
+    return joined(map_in_threads(piece, few_trials(x)))
+
+
 def _filter_forward(function, x, mix, n, n_out, response):
     """What a function gives for the output of `filter_and_mix`, a few trials at a time, and what to keep.
 
@@ -261,9 +271,7 @@ def filter_and_mix(x, taps, mix, left, right):
     """
     if torch.is_grad_enabled():
         return apply(_FilterAndMix, x, taps, mix, left, right)[0]
-    transform = _transform(x, taps, mix, left, right)
-    parts = map_in_threads(lambda trials: _filtered(x[trials], mix, *transform)[0], few_trials(x))
-    return joined(parts)
+    return _map_filtered(lambda y: y, x, mix, *_transform(x, taps, mix, left, right))
 
 
 def window_sums(x, n_taps, left, right, of_each=True):
@@ -572,9 +580,4 @@ def _evaluate(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling, f
     tensors = (getattr(norm, name) for norm in norms for name in (names if norm.affine else names[:2]))
     settings = {"shape": (x.shape[-1], left, right, mix.shape), "eps": [norm.eps for norm in norms]}
     rows, bias, *transform = folded(fold, taps, mix, *tensors, **settings)
-
-    def piece(trials):
-        y, *_ = _filtered(x[trials], rows, *transform)
-        return _elu_pool(y + bias, *pooling)[0]
-
-    return joined(map_in_threads(piece, few_trials(x)))
+    return _map_filtered(lambda y: _elu_pool(y + bias, *pooling)[0], x, rows, *transform)

@@ -60,7 +60,6 @@ class _FilterAndMixTrials(torch.autograd.Function):
         spectra, responses, mixing = ctx.saved_tensors
         need_spectra, need_responses, *_ = ctx.needs_input_grad
         n = 2 * (spectra.shape[-1] - 1)
-        # A bin of a real transform counts for itself and its mirror image, over n.
         weight = bin_weights(n, responses)
         responses = responses * weight
         grad_spectra, grad_responses, grad_mixing = [], 0, []
