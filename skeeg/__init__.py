@@ -1,13 +1,13 @@
 """scikit-learn compatible deep networks that decode EEG."""
 
-from skeeg._epochs import EEGArray
-from skeeg.attention_base_net import AttentionBaseNetClassifier
-from skeeg.base import EEGClassifier
-from skeeg.fb_light_conv_net import FBLightConvNetClassifier
+from skeeg.estimators.attention_base_net import AttentionBaseNetClassifier
+from skeeg.estimators.base import EEGClassifier
+from skeeg.estimators.fb_light_conv_net import FBLightConvNetClassifier
+from skeeg.estimators.sinc_shallow_net import SincShallowNetClassifier
+from skeeg.estimators.sstdpn import SSTDPNClassifier
 from skeeg.persistence import from_pretrained, load, push_to_hub, save
 from skeeg.preprocessing import EuclideanAlignment, Scaler
-from skeeg.sinc_shallow_net import SincShallowNetClassifier
-from skeeg.sstdpn import SSTDPNClassifier
+from skeeg.trials import EEGArray
 
 __version__ = "0.1.0"
 

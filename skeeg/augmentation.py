@@ -15,7 +15,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skeeg._epochs import standard_montage
+from skeeg.trials import standard_montage
 
 _PROBABILITY = [Interval(Real, 0, 1, closed="both")]
 

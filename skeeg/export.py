@@ -19,9 +19,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skeeg._files import write_atomically
+from skeeg.files import write_atomically
 from skeeg.modules import SSTDPN, AttentionBaseNet, FBLightConvNet, SincShallowNet
-from skeeg.modules.constraints import renorm_rows
+from skeeg.modules.layers.constraints import renorm_rows
 from skeeg.preprocessing import EuclideanAlignment, Scaler, _whitening
 
 INPUT, OUTPUTS = "trials", ("logits", "probabilities")

@@ -8,12 +8,12 @@ from __future__ import annotations
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skeeg._epochs import as_trials
-from skeeg.attention_base_net import AttentionBaseNetClassifier
-from skeeg.fb_light_conv_net import FBLightConvNetClassifier
+from skeeg.estimators.attention_base_net import AttentionBaseNetClassifier
+from skeeg.estimators.fb_light_conv_net import FBLightConvNetClassifier
+from skeeg.estimators.sinc_shallow_net import SincShallowNetClassifier
+from skeeg.estimators.sstdpn import SSTDPNClassifier
 from skeeg.preprocessing import BandPass, Scaler
-from skeeg.sinc_shallow_net import SincShallowNetClassifier
-from skeeg.sstdpn import SSTDPNClassifier
+from skeeg.trials import as_trials
 
 
 def standardize_each_trial(X):

@@ -20,7 +20,7 @@ from skeeg import (
     SincShallowNetClassifier,
     SSTDPNClassifier,
 )
-from skeeg.adapt import channel_map
+from skeeg.estimators.adapt import channel_map
 from skeeg.modules import EEGModule
 
 SMALL = {

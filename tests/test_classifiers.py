@@ -26,9 +26,10 @@ from skeeg import (
     SSTDPNClassifier,
 )
 from skeeg.augmentation import TimeShift
-from skeeg.iterators import TrialIterator
-from skeeg.losses import DualPrototypeLoss
-from skeeg.modules import SincShallowNet, spectral
+from skeeg.estimators.iterators import TrialIterator
+from skeeg.modules import SincShallowNet
+from skeeg.modules.layers import spectral
+from skeeg.modules.losses import DualPrototypeLoss
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(0, 10, (24, 3, 200)).astype(np.float32)

@@ -18,8 +18,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import _safe_indexing
 
 from skeeg import EEGArray
-from skeeg._epochs import as_trials, epochs_labels
 from skeeg.datasets import fetch_eegbci, load_epochs, make_motor_imagery
+from skeeg.trials import as_trials, epochs_labels
 
 rng = np.random.default_rng(0)
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skeeg.modules.fb_light_conv_net import FBLightConvNet
-from skeeg.modules.filter_bank import FilterBankDesign
+from skeeg.modules.layers.filter_bank import FilterBankDesign
 
 SMALL = {"n_bands": [(4, 8), (8, 12), (12, 30)], "n_filters_spat": 8, "heads": 4, "win_len": 50, "sfreq": 128}
 BANKS = {

@@ -9,7 +9,7 @@ import pytest
 import scipy.signal
 import torch
 
-from skeeg.modules.filter_bank import FilterBankDesign, make_bands
+from skeeg.modules.layers.filter_bank import FilterBankDesign, make_bands
 
 SFREQ = 250.0
 BANDS = [(4.0, 8.0), (8.0, 12.0), (12.0, 30.0), (36.0, 40.0)]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from skeeg.iterators import TrialDataset, TrialIterator
+from skeeg.estimators.iterators import TrialDataset, TrialIterator
 
 
 def make_dataset(n=7, y=None):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from skeeg.losses import DualPrototypeLoss
+from skeeg.modules.losses import DualPrototypeLoss
 
 GOLDEN = sorted((pathlib.Path(__file__).parent / "data").glob("sstdpn_*.npz"))
 

@@ -579,9 +579,9 @@ def test_skops_round_trip():
     pipe = make_pipeline(Scaler(), EuclideanAlignment(), make()).fit(X, y)
     dumped = skops_io.dumps(pipe)
     trusted = [
+        "skeeg.estimators.sstdpn.SSTDPNClassifier",
         "skeeg.preprocessing.EuclideanAlignment",
         "skeeg.preprocessing.Scaler",
-        "skeeg.sstdpn.SSTDPNClassifier",
     ]
     assert skops_io.get_untrusted_types(data=dumped) == trusted
     same = skops_io.loads(dumped, trusted=trusted)

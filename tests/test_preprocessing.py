@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skeeg import EEGArray
-from skeeg.modules.filter_bank import FilterBankDesign
+from skeeg.modules.layers.filter_bank import FilterBankDesign
 from skeeg.preprocessing import (
     BandPass,
     Crop,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from skeeg.schedules import schedules
+from skeeg.estimators.schedules import schedules
 
 
 def rates(name, n_epochs, n_steps, **options):

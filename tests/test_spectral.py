@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skeeg.modules.average_pooling import AveragePool
-from skeeg.modules.batch_norm import batch_norm
-from skeeg.modules.constraints import renorm_rows
-from skeeg.modules.dropout import Dropout
-from skeeg.modules.spectral import (
+from skeeg.modules.layers.average_pooling import AveragePool
+from skeeg.modules.layers.batch_norm import batch_norm
+from skeeg.modules.layers.constraints import renorm_rows
+from skeeg.modules.layers.dropout import Dropout
+from skeeg.modules.layers.spectral import (
     fft_length,
     filter_and_mix,
     filter_norm_mix_norm,

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skeeg.losses import DualPrototypeLoss
+from skeeg.modules.losses import DualPrototypeLoss
 from skeeg.modules.sstdpn import SSTDPN
 
 GOLDEN = sorted((pathlib.Path(__file__).parent / "data").glob("sstdpn_*.npz"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GroupKFold, KFold
 
-from skeeg.validation import split_trials
+from skeeg.estimators.validation import split_trials
 
 Y = np.tile([0, 1, 2], 20)
 GROUPS = np.arange(60) // 12

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
-from skeeg._epochs import MICROVOLTS_PER_VOLT, EEGArray
+from skeeg.trials import MICROVOLTS_PER_VOLT, EEGArray
 
 N_SUBJECTS = 109
 _HANDS, _HANDS_OR_FEET = ("left_hand", "right_hand"), ("hands", "feet")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeeg._epochs import Trials, as_trials
+from skeeg.trials import Trials, as_trials
 
 _COLUMNS = ("subject", "session", "run")
 _BIDS_ENTITIES = {"subject": "sub", "session": "ses", "run": "run"}

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-from skeeg._epochs import EEGArray
+from skeeg.trials import EEGArray
 
 # The first n_chans of these are recorded: the hand and foot areas, the rest of the montage of BCI
 # Competition IV 2a (22 channels), then what the 64-channel montage of BioSemi adds.

@@ -23,11 +23,11 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import get_routing_for_object
 from tqdm.auto import tqdm
 
-from skeeg._epochs import as_trials, holds_epochs
-from skeeg._files import write_atomically
 from skeeg.evaluation.results import Comparison, collect
 from skeeg.evaluation.splits import make_folds
+from skeeg.files import write_atomically
 from skeeg.persistence import HUB_FILE
+from skeeg.trials import as_trials, holds_epochs
 
 
 def compare(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skeeg._files import write_atomically
+from skeeg.files import write_atomically
 
 
 @dataclass

@@ -6,17 +6,23 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import elu_plus_one, in_place, is_plain_elu
-from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
-from skeeg.modules.batch_norm import batch_norm, track
-from skeeg.modules.filter_bank import FilterBankDesign, extend, extend_adjoint, make_bands
-from skeeg.modules.folding import Folded
-from skeeg.modules.linear import linear
-from skeeg.modules.pooling import segment_moments, segments
-from skeeg.modules.spectral import bin_weights
-from skeeg.modules.threads import few_trials, joined, map_in_threads, map_with_gradients, threads_for_pieces
-from skeeg.modules.windows import fit_lengths
+from skeeg.modules.compute.autograd import apply
+from skeeg.modules.compute.folding import Folded
+from skeeg.modules.compute.threads import (
+    few_trials,
+    joined,
+    map_in_threads,
+    map_with_gradients,
+    threads_for_pieces,
+)
+from skeeg.modules.layers.activation import elu_plus_one, in_place, is_plain_elu
+from skeeg.modules.layers.batch_norm import batch_norm, track
+from skeeg.modules.layers.filter_bank import FilterBankDesign, extend, extend_adjoint, make_bands
+from skeeg.modules.layers.linear import linear
+from skeeg.modules.layers.pooling import segment_moments, segments
+from skeeg.modules.layers.spectral import bin_weights
+from skeeg.modules.layers.windows import fit_lengths
 
 
 class _LightweightConv1d(nn.Module):

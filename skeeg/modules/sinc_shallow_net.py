@@ -8,15 +8,15 @@ import warnings
 import torch
 from torch import nn
 
-from skeeg.modules.activation import in_place
-from skeeg.modules.average_pooling import AveragePool
 from skeeg.modules.base import EEGModule
-from skeeg.modules.constraints import renorm_rows
-from skeeg.modules.dropout import Dropout
-from skeeg.modules.folding import Folded
-from skeeg.modules.linear import linear
-from skeeg.modules.spectral import filter_norm_mix_norm, window_sums
-from skeeg.modules.windows import fit_lengths
+from skeeg.modules.compute.folding import Folded
+from skeeg.modules.layers.activation import in_place
+from skeeg.modules.layers.average_pooling import AveragePool
+from skeeg.modules.layers.constraints import renorm_rows
+from skeeg.modules.layers.dropout import Dropout
+from skeeg.modules.layers.linear import linear
+from skeeg.modules.layers.spectral import filter_norm_mix_norm, window_sums
+from skeeg.modules.layers.windows import fit_lengths
 
 
 class SincFilters(nn.Module):

@@ -9,16 +9,16 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import in_place, is_plain, is_plain_elu
-from skeeg.modules.autograd import apply
 from skeeg.modules.base import EEGModule
-from skeeg.modules.batch_norm import Centre, normalise_centred
-from skeeg.modules.folding import Folded
-from skeeg.modules.linear import linear
-from skeeg.modules.pooling import MultiScaleVariancePool
-from skeeg.modules.spectral import bin_weights, fft_length, fir_response, interleaved, spectrum
-from skeeg.modules.threads import few_trials, joined, map_with_gradients
-from skeeg.modules.windows import fit_lengths
+from skeeg.modules.compute.autograd import apply
+from skeeg.modules.compute.folding import Folded
+from skeeg.modules.compute.threads import few_trials, joined, map_with_gradients
+from skeeg.modules.layers.activation import in_place, is_plain, is_plain_elu
+from skeeg.modules.layers.batch_norm import Centre, normalise_centred
+from skeeg.modules.layers.linear import linear
+from skeeg.modules.layers.pooling import MultiScaleVariancePool
+from skeeg.modules.layers.spectral import bin_weights, fft_length, fir_response, interleaved, spectrum
+from skeeg.modules.layers.windows import fit_lengths
 
 ATTENTION_MODES = ("var", "l2", "l1")
 TRIALS_A_PIECE = 16  # in a thread: the operations on fewer are too short, on more too large
@@ -372,7 +372,7 @@ class SSTDPN(EEGModule):
         advance by half their length.
     return_features : bool, default=False
         What ``forward`` gives when it is not told: logits, or a dict of features, logits and compactness
-        prototypes, which `skeeg.losses.DualPrototypeLoss` takes.
+        prototypes, which `skeeg.modules.losses.DualPrototypeLoss` takes.
     proto_sep_maxnorm : float, default=1.0
         Largest norm of the separation prototype of a class.
     proto_cpt_std : float, default=0.01

@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import elu_plus_one, is_plain, is_plain_elu
-from skeeg.modules.autograd import apply
-from skeeg.modules.average_pooling import AveragePool, pooled, spread
-from skeeg.modules.batch_norm import (
+from skeeg.modules.compute.autograd import apply
+from skeeg.modules.compute.folding import Folded
+from skeeg.modules.compute.threads import few_trials, joined, map_in_threads
+from skeeg.modules.layers.activation import elu_plus_one, is_plain, is_plain_elu
+from skeeg.modules.layers.average_pooling import AveragePool, pooled, spread
+from skeeg.modules.layers.batch_norm import (
     gain_and_shift,
     gradient_sums,
     moments,
@@ -29,8 +31,6 @@ from skeeg.modules.batch_norm import (
     track,
     uses_batch_statistics,
 )
-from skeeg.modules.folding import Folded
-from skeeg.modules.threads import few_trials, joined, map_in_threads
 
 
 def fft_length(n: int) -> int:

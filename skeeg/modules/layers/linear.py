@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from skeeg.modules.autograd import apply
-from skeeg.modules.threads import threads_for_pieces
+from skeeg.modules.compute.autograd import apply
+from skeeg.modules.compute.threads import threads_for_pieces
 
 
 class _Linear(torch.autograd.Function):

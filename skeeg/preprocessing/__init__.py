@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skeeg._epochs import (
+from skeeg.trials import (
     MICROVOLTS_PER_VOLT,
     EEGArray,
     as_trials,
@@ -768,7 +768,7 @@ class FilterBank(_TrialTransformer):
         Sampling rate in Hz; that of X when it is an ``mne.Epochs`` or :class:`skeeg.EEGArray`.
     filter_parameters : dict or {"fir", "chebyshev2"}, optional
         Arguments of ``mne.filter.create_filter``, or a bank by name, see
-        :class:`skeeg.modules.filter_bank.FilterBankDesign`; MNE's zero-phase FIR filters by default.
+        :class:`skeeg.modules.layers.filter_bank.FilterBankDesign`; MNE's zero-phase FIR filters by default.
 
     Attributes
     ----------
@@ -854,7 +854,7 @@ class FilterBank(_TrialTransformer):
 
     def _design(self):
         """Filters: designed when they are needed, in milliseconds, so that saved banks are plain values."""
-        from skeeg.modules.filter_bank import FilterBankDesign
+        from skeeg.modules.layers.filter_bank import FilterBankDesign
 
         return FilterBankDesign(self.n_bands, self.sfreq_, self.filter_parameters)
 

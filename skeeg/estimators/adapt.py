@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skeeg._epochs import standard_montage
+from skeeg.trials import standard_montage
 
 # names of the 10-20 system that the 10-10 system changed
 _RENAMED = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}

@@ -35,15 +35,15 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm.auto import tqdm
 
-from skeeg._epochs import as_trials, check_groups, warn_of_other_units
-from skeeg.adapt import find_pretrained, freeze_encoder, learn_channels, start_from
 from skeeg.augmentation import Augmentation
-from skeeg.iterators import TrialDataset, TrialIterator
-from skeeg.losses import DualPrototypeLoss
+from skeeg.estimators.adapt import find_pretrained, freeze_encoder, learn_channels, start_from
+from skeeg.estimators.iterators import TrialDataset, TrialIterator
+from skeeg.estimators.schedules import schedules
+from skeeg.estimators.validation import split_trials
 from skeeg.modules.base import EEGModule
-from skeeg.modules.threads import threads_for_pieces
-from skeeg.schedules import schedules
-from skeeg.validation import split_trials
+from skeeg.modules.compute.threads import threads_for_pieces
+from skeeg.modules.losses import DualPrototypeLoss
+from skeeg.trials import as_trials, check_groups, warn_of_other_units
 
 optimizers = {
     "adam": torch.optim.Adam,
@@ -84,7 +84,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     sfreq : float or None, default=None
         Sampling rate in Hz of arrays; taken from ``mne.Epochs`` and :class:`skeeg.EEGArray`.
     loss : {"cross_entropy", "dual_prototype"} or torch.nn.Module class, default="cross_entropy"
-        Loss. "dual_prototype" is :class:`skeeg.losses.DualPrototypeLoss`. A class is made with
+        Loss. "dual_prototype" is :class:`skeeg.modules.losses.DualPrototypeLoss`. A class is made with
         ``reduction="none"`` and called with the logits and the class codes.
     compactness_weight : float, default=1e-3
         Weight of the compactness term; read by ``loss="dual_prototype"`` only.
@@ -105,7 +105,8 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
     optimizer : {"adam", "adamw", "nadam", "rmsprop", "sgd"} or torch.optim.Optimizer class, default="adamw"
         Optimiser.
     lr_schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="one_cycle"
-        How the learning rate changes; options through ``lr_schedule__...``, see :mod:`skeeg.schedules`.
+        How the learning rate changes; options through ``lr_schedule__...``, see
+        :mod:`skeeg.estimators.schedules`.
     train_split : float, splitter, array-like of int, or None, default=None
         Trials held out for validation: a fraction (stratified, shuffled; where ``groups`` are given whole
         groups, the nearest to it that there are: of two groups one), the first split of a scikit-learn
@@ -129,7 +130,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         Callbacks, in skorch's manner. With ``skorch.callbacks.LRScheduler``, set ``lr_schedule="constant"``.
         An estimator that has callbacks is pickled, not saved by ``save``.
     iterator_train, iterator_valid : class, default=TrialIterator
-        Called with a :class:`skeeg.iterators.TrialDataset`, ``batch_size`` and, for training,
+        Called with a :class:`skeeg.estimators.iterators.TrialDataset`, ``batch_size`` and, for training,
         ``shuffle=True``; ``torch.utils.data.DataLoader`` fits.
     compile : bool, default=False
         Run the network through ``torch.compile``. On two cores, after 4 to 40 seconds of compiling, epochs
@@ -1059,7 +1060,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         return TrialDataset(_as_tensor(data), torch.from_numpy(codes), torch.ones(len(data)), y)
 
     def get_iterator(self, dataset, training=False):
-        """Make the iterator over a :class:`skeeg.iterators.TrialDataset`."""
+        """Make the iterator over a :class:`skeeg.estimators.iterators.TrialDataset`."""
         X = dataset.X
         if not (training and self.augmentation):  # augmentations see the channels of X, `_augment` maps them
             X = self._map_channels(X)

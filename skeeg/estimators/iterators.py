@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from skorch.dataset import Dataset
 
-from skeeg.modules.spectral import carry_sums
+from skeeg.modules.layers.spectral import carry_sums
 
 
 class TrialDataset(Dataset):
@@ -25,7 +25,7 @@ class TrialDataset(Dataset):
     Notes
     -----
     An item is ``(trial, (code, weight))``, so that any iterator which collates items, such as
-    ``torch.utils.data.DataLoader``, gives the batches that :class:`skeeg.base.EEGClassifier` trains on.
+    ``torch.utils.data.DataLoader``, gives the batches that :class:`skeeg.EEGClassifier` trains on.
     """
 
     def __init__(self, X, codes, weights, y=None):
@@ -62,7 +62,7 @@ class TrialIterator:
     Examples
     --------
     >>> import torch
-    >>> from skeeg.iterators import TrialDataset, TrialIterator
+    >>> from skeeg.estimators.iterators import TrialDataset, TrialIterator
     >>> data = TrialDataset(torch.zeros(5, 3, 8), torch.tensor([0, 1, 0, 1, 0]), torch.ones(5))
     >>> [len(X) for X, _ in TrialIterator(data, batch_size=2)]
     [2, 2, 1]
@@ -86,8 +86,8 @@ class TrialIterator:
         Parameters
         ----------
         window_sums : callable
-            Gives the sums of trials, see :func:`skeeg.modules.spectral.carry_sums`. They are kept where they
-            take no more memory than the trials.
+            Gives the sums of trials, see :func:`skeeg.modules.layers.spectral.carry_sums`. They are kept
+            where they take no more memory than the trials.
         """
         X = self._tensors[0]
         if window_sums(X[:1]).nbytes * len(X) <= X.nbytes:

@@ -70,7 +70,7 @@ class DualPrototypeLoss(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from skeeg.losses import DualPrototypeLoss
+    >>> from skeeg.modules.losses import DualPrototypeLoss
     >>> from skeeg.modules.sstdpn import SSTDPN
     >>> network = SSTDPN(n_chans=3, n_outputs=2, n_times=250, return_features=True)
     >>> loss = DualPrototypeLoss()(network(10 * torch.randn(4, 3, 250)), torch.tensor([0, 1, 1, 0]))

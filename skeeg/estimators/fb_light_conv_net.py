@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from torch import nn
 
 from skeeg import modules
-from skeeg.base import EEGClassifier
+from skeeg.estimators.base import EEGClassifier
 
 
 class FBLightConvNetClassifier(EEGClassifier):

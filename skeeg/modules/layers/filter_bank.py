@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 import torch
 
-from skeeg.modules.spectral import fft_length
+from skeeg.modules.layers.spectral import fft_length
 
 #: What ``filter_parameters`` may hold: the arguments of ``mne.filter.create_filter`` that shape a filter.
 MNE_PARAMETERS = (

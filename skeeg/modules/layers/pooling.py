@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.activation import elu_plus_one
-from skeeg.modules.autograd import apply
-from skeeg.modules.threads import joined
+from skeeg.modules.compute.autograd import apply
+from skeeg.modules.compute.threads import joined
+from skeeg.modules.layers.activation import elu_plus_one
 
 
 class _SegmentMoments(torch.autograd.Function):
@@ -163,7 +163,7 @@ class MultiScaleVariancePool(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from skeeg.modules.pooling import MultiScaleVariancePool
+    >>> from skeeg.modules.layers.pooling import MultiScaleVariancePool
     >>> pool = MultiScaleVariancePool([50, 100])
     >>> pool(torch.randn(8, 4, 200)).shape  # 2 channels x 7 windows + 2 channels x 3 windows
     torch.Size([8, 20])

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skeeg import modules
-from skeeg.base import EEGClassifier
+from skeeg.estimators.base import EEGClassifier
 
 
 class SincShallowNetClassifier(EEGClassifier):

@@ -35,7 +35,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
-from skeeg._files import fetch, upload, write_atomically
+from skeeg.files import fetch, upload, write_atomically
 
 FORMAT = 1
 HUB_FILE = "estimator.safetensors"
@@ -101,7 +101,7 @@ def save(estimator, path):
     -----
     Pipelines with steps of other libraries can be kept with skops, which asks the reader what to trust: for
     skeeg's estimators, their own names, such as ``skops.io.load(path, trusted=["skeeg.preprocessing.Scaler",
-    "skeeg.sstdpn.SSTDPNClassifier"])``.
+    "skeeg.estimators.sstdpn.SSTDPNClassifier"])``.
 
     Examples
     --------
@@ -220,7 +220,7 @@ def from_pretrained(source, classes=(), *, revision=None, token=None, cache_dir=
 
 
 def _check_savable(estimator):
-    from skeeg.base import EEGClassifier
+    from skeeg.estimators.base import EEGClassifier
 
     check_is_fitted(estimator)
     classifier = classifier_of(estimator)
@@ -307,7 +307,9 @@ def _versions():
 def _known_classes():
     """Classes that a file may name."""
     import skeeg
-    from skeeg import augmentation, iterators, losses, preprocessing
+    from skeeg import augmentation, preprocessing
+    from skeeg.estimators import iterators
+    from skeeg.modules import losses
 
     known = {
         f"torch.{room.__name__.split('.')[1]}.{name}": cls
@@ -337,7 +339,7 @@ def _name_of(cls):
 def _is_kept(cls):
     """Tell whether parameters and attributes are all there is to objects of a class."""
     from skeeg.augmentation import Augmentation
-    from skeeg.base import EEGClassifier
+    from skeeg.estimators.base import EEGClassifier
 
     if issubclass(cls, (EEGClassifier, Augmentation)):
         return True
@@ -540,7 +542,7 @@ def _restore(net, learned, state, history):
 
 
 def _present_device(device):
-    from skeeg.base import _resolve_device
+    from skeeg.estimators.base import _resolve_device
 
     try:
         return _resolve_device(device)

@@ -1,0 +1,1 @@
+"""Estimators: EEGClassifier and one page for each architecture."""

@@ -1,0 +1,1 @@
+"""How layers compute: threads, folded weights, gradients written by hand."""
