@@ -1,5 +1,7 @@
 """scikit-learn compatible deep networks that decode EEG."""
 
+import importlib
+
 from skeeg.estimators.attention_base_net import AttentionBaseNetClassifier
 from skeeg.estimators.base import EEGClassifier
 from skeeg.estimators.fb_light_conv_net import FBLightConvNetClassifier
@@ -25,3 +27,16 @@ __all__ = [
     "push_to_hub",
     "save",
 ]
+
+# Rooms that load when they are first asked for, as in `skeeg.datasets.make_motor_imagery()`.
+_ROOMS = ("augmentation", "baselines", "datasets", "evaluation", "export", "inspection", "recipes", "testing")
+
+
+def __getattr__(name):
+    if name in _ROOMS:
+        return importlib.import_module(f"skeeg.{name}")
+    raise AttributeError(f"module 'skeeg' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_ROOMS})

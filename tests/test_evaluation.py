@@ -18,8 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skeeg import AttentionBaseNetClassifier
+from skeeg.baselines import make_csp_lda
 from skeeg.datasets import make_motor_imagery
-from skeeg.evaluation import Comparison, compare, make_folds
+from skeeg.evaluation import Comparison, compare, make_folds, make_pipelines
 
 
 def flatten(X):
@@ -324,13 +325,29 @@ def test_data_that_do_not_fit_together_are_refused(data, change, message):
     ("pipelines", "message"),
     [
         ({}, "at least one entry"),
+        ([], "at least one entry"),
         (DummyClassifier(), r"must be a dict .* not DummyClassifier\(\)"),
+        ("csp-lda", "a list of names, with at least one entry, not 'csp-lda'"),
+        ([DummyClassifier()], "must be a dict of name -> classifier or a list of names"),
         ({"x": 3}, r"pipelines\['x'\] must be"),
+        ({"x": "csp-lda"}, "the pipelines csp-lda need the sampling rate, which X does not know"),
     ],
 )
 def test_pipelines_that_are_none_are_refused(data, pipelines, message):
     with pytest.raises(ValueError, match=message):
         compare(pipelines, *data, progress=False)
+
+
+def test_pipelines_go_by_the_names_of_the_command():
+    X, y, metadata = make_motor_imagery(2, 16, n_chans=3, difficulty=0.0, random_state=0)
+    by_name = compare(["csp-lda", "mdm"], X, y, metadata, progress=False)
+    mixed = {"csp-lda": make_csp_lda(X.sfreq), "mdm": "mdm"}
+    pd.testing.assert_frame_equal(
+        by_name.predictions, compare(mixed, X, y, metadata, progress=False).predictions
+    )
+    assert make_pipelines(["mdm"], sfreq=X.sfreq)["mdm"].named_steps["bandpass"].sfreq == X.sfreq
+    with pytest.raises(ValueError, match="unknown pipeline svm; choose from csp-lda"):
+        compare(["csp-lda", "svm"], X, y, metadata, progress=False)
 
 
 # ----- results on disk ----------------------------------------------------------------------------------

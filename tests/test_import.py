@@ -1,7 +1,13 @@
 """Importing skeeg stays light."""
 
+import importlib
+import pkgutil
 import subprocess
 import sys
+
+import pytest
+
+import skeeg
 
 HEAVY = ("mne", "pyriemann", "matplotlib", "huggingface_hub", "onnx", "skops")
 
@@ -10,3 +16,24 @@ def test_import_leaves_what_is_heavy_to_those_who_use_it():
     code = f"import sys, skeeg; print(*[name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_rooms_load_when_they_are_asked_for():
+    code = (
+        "import sys, skeeg; skeeg.datasets.make_motor_imagery; skeeg.evaluation.compare; "
+        f"print(*[name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_every_public_room_is_in_dir_and_is_what_import_gives():
+    rooms = {module.name for module in pkgutil.iter_modules(skeeg.__path__) if module.name[0] != "_"}
+    assert rooms - {"cli"} <= set(dir(skeeg))
+    for room in sorted(rooms - {"cli"}):
+        assert getattr(skeeg, room) is importlib.import_module(f"skeeg.{room}")
+
+
+def test_what_is_no_room_is_said():
+    with pytest.raises(AttributeError, match="module 'skeeg' has no attribute 'dataset'"):
+        skeeg.dataset  # noqa: B018

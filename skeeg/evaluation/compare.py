@@ -23,6 +23,7 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import get_routing_for_object
 from tqdm.auto import tqdm
 
+from skeeg.evaluation.pipelines import make_pipelines
 from skeeg.evaluation.results import Comparison, collect
 from skeeg.evaluation.splits import make_folds
 from skeeg.files import write_atomically
@@ -52,11 +53,12 @@ def compare(
 
     Parameters
     ----------
-    pipelines : dict of str -> classifier
-        Name and unfitted scikit-learn classifier. Each ``random_state`` that is None is set from
-        `random_state`, so that a comparison repeats. A classifier or step that requests ``groups`` by
-        metadata routing (`EuclideanAlignment`, a network for its validation split) gets the subjects,
-        with "cross-session" the sessions.
+    pipelines : dict of str -> classifier or str, or list of str
+        Name and unfitted scikit-learn classifier, or names that `make_pipelines` knows, such as
+        ``["csp-lda", "sstdpn+ea"]`` (X must know its sampling rate then); in a dict, a name may stand for
+        its pipeline. Each ``random_state`` that is None is set from `random_state`, so that a comparison
+        repeats. A classifier or step that requests ``groups`` by metadata routing (`EuclideanAlignment`, a
+        network for its validation split) gets the subjects, with "cross-session" the sessions.
     X : ndarray, shape (n_trials, n_chans, n_times)
         Trials.
     y : array-like, shape (n_trials,)
@@ -105,7 +107,7 @@ def compare(
     1    dummy        2     1        6       6
     """
     X, y, metadata = _check_data(X, y, metadata)
-    pipelines = _check_pipelines(pipelines, random_state)
+    pipelines = _check_pipelines(pipelines, X, random_state)
     folds = make_folds(cv, y, metadata, n_splits=n_splits, random_state=random_state)
     _warn_of_unseen_classes(folds, y, metadata)
     classes = np.unique(y)
@@ -225,14 +227,27 @@ def _warn_of_unseen_classes(folds, y, metadata):
             )
 
 
-def _check_pipelines(pipelines, random_state):
-    """Clones, with every random_state that is None set."""
+def _check_pipelines(pipelines, X, random_state):
+    """Clones, with every random_state that is None set; names have become their pipelines."""
+    if isinstance(pipelines, (list, tuple)) and all(isinstance(name, str) for name in pipelines):
+        pipelines = {name: name for name in pipelines}
     if not isinstance(pipelines, dict) or not pipelines:
         raise ValueError(
-            f"pipelines must be a dict of name -> classifier with at least one entry, not {pipelines!r}."
+            "pipelines must be a dict of name -> classifier or a list of names, with at least one entry, "
+            f"not {pipelines!r}."
         )
+    named = [value for value in pipelines.values() if isinstance(value, str)]
+    sfreq = getattr(X, "sfreq", None)
+    if named and sfreq is None:
+        raise ValueError(
+            f"the pipelines {', '.join(named)} need the sampling rate, which X does not know: give "
+            "skeeg.EEGArray(X, sfreq=...) or Epochs."
+        )
+    known = make_pipelines(named, sfreq=sfreq, random_state=random_state)
     checked = {}
     for name, pipeline in pipelines.items():
+        if isinstance(pipeline, str):
+            pipeline = known[pipeline]
         if not (hasattr(pipeline, "fit") and hasattr(pipeline, "predict")):
             raise ValueError(
                 f"pipelines[{name!r}] must be a classifier with fit and predict, not {pipeline!r}."

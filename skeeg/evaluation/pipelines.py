@@ -12,7 +12,6 @@ from skeeg import (
     SincShallowNetClassifier,
     SSTDPNClassifier,
 )
-from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm, make_tangent_space_lr
 from skeeg.modules.attention import ATTENTION_BLOCKS
 
 
@@ -27,14 +26,16 @@ def _network(classifier, /, *, aligned=False, sfreq, random_state, max_epochs, *
 
 def _baseline(make, /, *, aligned=False, sfreq, random_state, max_epochs):
     """A baseline, which knows neither epochs nor chance; it aligns its band-passed trials."""
-    return make(sfreq, recenter=aligned)
+    from skeeg import baselines  # loads MNE and pyRiemann
+
+    return getattr(baselines, make)(sfreq, recenter=aligned)
 
 
 _PLAIN = {
-    "csp-lda": partial(_baseline, make_csp_lda),
-    "fbcsp-lda": partial(_baseline, make_fbcsp_lda),
-    "mdm": partial(_baseline, make_mdm),
-    "tangent-space-lr": partial(_baseline, make_tangent_space_lr),
+    "csp-lda": partial(_baseline, "make_csp_lda"),
+    "fbcsp-lda": partial(_baseline, "make_fbcsp_lda"),
+    "mdm": partial(_baseline, "make_mdm"),
+    "tangent-space-lr": partial(_baseline, "make_tangent_space_lr"),
     "sstdpn": partial(_network, SSTDPNClassifier),
     "attentionbasenet": partial(_network, AttentionBaseNetClassifier),
     "sincshallownet": partial(_network, SincShallowNetClassifier),
@@ -81,7 +82,7 @@ def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None):
 
     Examples
     --------
-    >>> from skeeg.evaluation.pipelines import make_pipelines
+    >>> from skeeg.evaluation import make_pipelines
     >>> pipelines = make_pipelines(["csp-lda", "attentionbasenet:se+ea"], sfreq=250)
     >>> list(pipelines["attentionbasenet:se+ea"].named_steps)
     ['euclideanalignment', 'scaler', 'attentionbasenetclassifier']
