@@ -22,7 +22,8 @@ from torch import nn
 from skeeg.files import write_atomically
 from skeeg.modules import SSTDPN, AttentionBaseNet, FBLightConvNet, SincShallowNet
 from skeeg.modules.layers.constraints import renorm_rows
-from skeeg.preprocessing import EuclideanAlignment, Scaler, _whitening
+from skeeg.preprocessing import EuclideanAlignment, Scaler
+from skeeg.preprocessing.alignment import whitening
 
 INPUT, OUTPUTS = "trials", ("logits", "probabilities")
 
@@ -158,7 +159,7 @@ def _plain_step(name, step):
     if isinstance(step, Scaler):
         return _Scale(step.center_, step.scale_)
     if isinstance(step, EuclideanAlignment):
-        return _Mix(torch.from_numpy(_whitening(step.reference_).astype(np.float32)))
+        return _Mix(torch.from_numpy(whitening(step.reference_).astype(np.float32)))
     raise ValueError(
         f"step {name!r} is a {type(step).__name__}, which has no plain form to export; Scaler and "
         "EuclideanAlignment have. Export the classifier alone, and do this step before it"

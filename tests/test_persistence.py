@@ -580,8 +580,8 @@ def test_skops_round_trip():
     dumped = skops_io.dumps(pipe)
     trusted = [
         "skeeg.estimators.sstdpn.SSTDPNClassifier",
-        "skeeg.preprocessing.EuclideanAlignment",
-        "skeeg.preprocessing.Scaler",
+        "skeeg.preprocessing.alignment.EuclideanAlignment",
+        "skeeg.preprocessing.scaling.Scaler",
     ]
     assert skops_io.get_untrusted_types(data=dumped) == trusted
     same = skops_io.loads(dumped, trusted=trusted)

@@ -100,8 +100,8 @@ def save(estimator, path):
     Notes
     -----
     Pipelines with steps of other libraries can be kept with skops, which asks the reader what to trust: for
-    skeeg's estimators, their own names, such as ``skops.io.load(path, trusted=["skeeg.preprocessing.Scaler",
-    "skeeg.estimators.sstdpn.SSTDPNClassifier"])``.
+    skeeg's estimators, their own names, such as ``skops.io.load(path,
+    trusted=["skeeg.preprocessing.scaling.Scaler", "skeeg.estimators.sstdpn.SSTDPNClassifier"])``.
 
     Examples
     --------

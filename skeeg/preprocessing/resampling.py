@@ -1,0 +1,135 @@
+"""Resampling: another sampling rate, another window."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from numbers import Real
+
+from scipy import signal
+from sklearn.utils._param_validation import Interval
+
+from skeeg.preprocessing.base import RatedTransformer
+
+
+class Resampler(RatedTransformer):
+    """Change the sampling rate: ``scipy.signal.resample_poly``, which filters against aliasing.
+
+    Parameters
+    ----------
+    new_sfreq : float, default=128.0
+        Sampling rate wanted, in Hz.
+    sfreq : float, optional
+        Sampling rate of X in Hz; X knows it when it is an ``mne.Epochs`` or :class:`skeeg.EEGArray`.
+
+    Attributes
+    ----------
+    sfreq_ : float
+        Sampling rate of X in Hz.
+    n_chans_ : int
+        Number of channels.
+    ch_names_ : tuple of str or None
+        Channel names, where X has them.
+
+    Raises
+    ------
+    ValueError
+        When a parameter, the shape of X, its channels or its sampling rate are wrong, or X is not finite.
+
+    Notes
+    -----
+    A trial of n samples becomes one of ``ceil(n * new_sfreq / sfreq)``. Trials are extended along the line
+    through their ends.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skeeg.preprocessing import Resampler
+    >>> Resampler(160, sfreq=128).fit_transform(np.ones((2, 3, 384))).shape
+    (2, 3, 480)
+    """
+
+    _parameter_constraints = {
+        "new_sfreq": [Interval(Real, 0, None, closed="neither")],
+        "sfreq": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    def __init__(self, new_sfreq=128.0, sfreq=None):
+        self.new_sfreq = new_sfreq
+        self.sfreq = sfreq
+
+    def _transform(self, trials):
+        ratio = Fraction(self.new_sfreq / self.sfreq_).limit_denominator(1000)
+        resampled = signal.resample_poly(
+            trials.data, ratio.numerator, ratio.denominator, axis=2, padtype="line"
+        )
+        # Where nothing was known about X, it stays a plain array.
+        known = {} if trials.sfreq is None else {"sfreq": self.new_sfreq}
+        return trials.wrap(resampled.astype(trials.data.dtype, copy=False), **known)
+
+
+class Crop(RatedTransformer):
+    """Keep a part of each trial.
+
+    Parameters
+    ----------
+    tmin : float, default=0.0
+        Start in seconds after the first sample of the trial (whatever its time relative to the cue).
+    tmax : float, optional
+        End in seconds, itself left out; the end of the trial when not given.
+    sfreq : float, optional
+        Sampling rate in Hz; that of X when it is an ``mne.Epochs`` or :class:`skeeg.EEGArray`.
+
+    Attributes
+    ----------
+    sfreq_ : float
+        Sampling rate in Hz.
+    n_chans_ : int
+        Number of channels.
+    ch_names_ : tuple of str or None
+        Channel names, where X has them.
+
+    Raises
+    ------
+    ValueError
+        When a parameter, the shape of X, its channels or its sampling rate are wrong, trials end before
+        ``tmax``, or X is not finite.
+
+    Notes
+    -----
+    A trial becomes one of ``round(tmax * sfreq) - round(tmin * sfreq)`` samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skeeg.preprocessing import Crop
+    >>> Crop(0.5, 2.5, sfreq=250).fit_transform(np.ones((2, 3, 1000))).shape
+    (2, 3, 500)
+    """
+
+    _parameter_constraints = {
+        "tmin": [Interval(Real, 0, None, closed="left")],
+        "tmax": [Interval(Real, 0, None, closed="neither"), None],
+        "sfreq": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    def __init__(self, tmin=0.0, tmax=None, sfreq=None):
+        self.tmin = tmin
+        self.tmax = tmax
+        self.sfreq = sfreq
+
+    def _learn(self, trials):
+        self._window(trials)
+
+    def _transform(self, trials):
+        return trials.wrap(trials.data[:, :, self._window(trials)].copy())
+
+    def _window(self, trials):
+        n_times = trials.data.shape[2]
+        start = round(self.tmin * self.sfreq_)
+        stop = n_times if self.tmax is None else round(self.tmax * self.sfreq_)
+        if not start < stop <= n_times:
+            raise ValueError(
+                f"tmin={self.tmin}, tmax={self.tmax} s cut no window out of trials of {n_times} samples, "
+                f"{n_times / self.sfreq_:g} s at {self.sfreq_} Hz"
+            )
+        return slice(start, stop)
