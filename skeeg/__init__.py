@@ -2,6 +2,7 @@
 
 import importlib
 
+from skeeg._version import __version__
 from skeeg.estimators.attention_base_net import AttentionBaseNetClassifier
 from skeeg.estimators.base import EEGClassifier
 from skeeg.estimators.fb_light_conv_net import FBLightConvNetClassifier
@@ -10,8 +11,6 @@ from skeeg.estimators.sstdpn import SSTDPNClassifier
 from skeeg.persistence import from_pretrained, load, push_to_hub, save
 from skeeg.preprocessing import EuclideanAlignment, Scaler
 from skeeg.trials import EEGArray
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AttentionBaseNetClassifier",
@@ -22,6 +21,7 @@ __all__ = [
     "SSTDPNClassifier",
     "Scaler",
     "SincShallowNetClassifier",
+    "__version__",
     "from_pretrained",
     "load",
     "push_to_hub",

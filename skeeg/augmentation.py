@@ -15,12 +15,13 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skeeg.persistence import Kept
 from skeeg.trials import standard_montage
 
 _PROBABILITY = [Interval(Real, 0, 1, closed="both")]
 
 
-class Augmentation(BaseEstimator):
+class Augmentation(Kept, BaseEstimator, registered=False):
     """Base of augmentations: subclasses write ``augment``."""
 
     def augment(self, X, y, generator):

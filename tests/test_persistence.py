@@ -30,7 +30,8 @@ from skeeg import (
     augmentation,
     preprocessing,
 )
-from skeeg.persistence import _NO_SUM, _place_of_sum, from_bytes, to_bytes
+from skeeg.persistence import from_bytes, to_bytes
+from skeeg.persistence.format import NO_SUM, place_of_sum
 
 SMALL = {
     SSTDPNClassifier: {
@@ -429,7 +430,7 @@ def test_every_flipped_byte_and_every_cut_is_noticed(saved):
     rng = np.random.default_rng(0)
     header = int.from_bytes(good[:8], "little")
     places = [*range(8), *rng.integers(8, 8 + header, 150), *rng.integers(8 + header, len(good), 100)]
-    start = _place_of_sum(good)
+    start = place_of_sum(good)
     places += range(start - 12, start + 66, 3)
     for place in places:
         bad = bytearray(good)
@@ -478,11 +479,11 @@ def forge(good, change):
     header = json.loads(good[8 : 8 + size])
     document = json.loads(header["__metadata__"]["skeeg"][64:])
     document = change(document) or document
-    header["__metadata__"] = {"skeeg": f"{_NO_SUM} {json.dumps(document)}"}
+    header["__metadata__"] = {"skeeg": f"{NO_SUM} {json.dumps(document)}"}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     forged = len(text).to_bytes(8, "little") + text + good[8 + size :]
-    start = _place_of_sum(forged)
+    start = place_of_sum(forged)
     return forged[:start] + hashlib.sha256(forged).hexdigest().encode() + forged[start + 64 :]
 
 
@@ -570,6 +571,23 @@ def test_forged_descriptions_give_value_errors_alone(saved):
     assert count > 50
 
 
+def test_persistence_names_no_class_of_the_rooms_above():
+    import ast
+    from pathlib import Path
+
+    found = set()
+    for file in Path(skeeg.persistence.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                found |= {name for name in names if name.startswith("skeeg")}
+    assert {name for name in found if not name.startswith("skeeg.persistence")} == {
+        "skeeg._version",
+        "skeeg.devices",
+        "skeeg.files",
+    }
+
+
 # ----- skops ----------------------------------------------------------------------------------------------
 
 
@@ -589,3 +607,48 @@ def test_skops_round_trip():
     pipe[-1].partial_fit(X, y)
     same[-1].partial_fit(X, y)
     assert_same(pipe, same, X)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"_on_device": b"cposix\nsystem\n(S'echo pwned > pwned'\ntR."},
+        {"_from_pickle": True, "module_": None},
+        {"module_": None},
+        {"saved": b"cposix\nsystem\n(S'echo pwned > pwned'\ntR."},
+        {"saved": to_bytes(Scaler().fit(data()[0]))},
+    ],
+    ids=lambda state: "-".join(state),
+)
+def test_skops_state_reaches_no_pickle_and_sets_no_attribute(state, tmp_path, monkeypatch):
+    skops_io = pytest.importorskip("skops.io")
+    monkeypatch.chdir(tmp_path)
+
+    class Forged(SSTDPNClassifier):
+        def __getstate__(self):
+            return state
+
+    Forged.__module__, Forged.__name__ = SSTDPNClassifier.__module__, SSTDPNClassifier.__name__
+    forged = skops_io.dumps(Forged())
+    trusted = ["skeeg.estimators.sstdpn.SSTDPNClassifier"]
+    assert skops_io.get_untrusted_types(data=forged) == trusted
+    with pytest.raises(ValueError, match="the state of a SSTDPNClassifier"):
+        skops_io.loads(forged, trusted=trusted)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pickles_of_another_device_come_back_on_this_one(monkeypatch):
+    """The route that CUDA takes; tensors that are on the CPU all the while."""
+    import pickle
+
+    X, y = data()
+    clf = make().fit(X, y)
+    expected = clf.predict_proba(X)
+    clf.device_ = torch.device("cuda", 0)  # tensors stay where they are
+    content = pickle.dumps(clf)
+    assert b"torch.serialization" in content
+    same = pickle.loads(content)
+    assert same.device_ == torch.device("cpu")
+    np.testing.assert_array_equal(same.predict_proba(X), expected)
+    clf.device_ = torch.device("cpu")
+    assert_same(clf.partial_fit(X, y), same.partial_fit(X, y), X)  # the optimiser holds the same weights

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skeeg.persistence import classifier_of, from_pretrained, load
 from skeeg.trials import standard_montage
 
 # names of the 10-20 system that the 10-10 system changed
@@ -37,8 +38,6 @@ def find_pretrained(pretrained, cls):
     ValueError
         When it is not fitted, or of another class.
     """
-    from skeeg.persistence import classifier_of, from_pretrained, load
-
     if isinstance(pretrained, (str, os.PathLike)):
         found = (load if Path(pretrained).is_file() else from_pretrained)(pretrained, classes=[cls])
     elif isinstance(pretrained, FrozenEstimator):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import copyreg
 import inspect
-import io
 import os
 import sys
 import threading
@@ -43,6 +41,7 @@ from skeeg.estimators.validation import split_trials
 from skeeg.modules.base import EEGModule
 from skeeg.modules.compute.threads import threads_for_pieces
 from skeeg.modules.losses import DualPrototypeLoss
+from skeeg.persistence import Savable, register
 from skeeg.trials import as_trials, check_groups, warn_of_other_units
 
 optimizers = {
@@ -72,7 +71,12 @@ _LOOKS_LIKE_VOLTS = 1e-3  # median channel standard deviation of EEG: 5-50 in µ
 _MOST_COPIES = 10  # whole-number weights become copies as long as the trials grow at most this many times
 
 
-class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNetClassifier):
+# what files may name, in rooms below that do not know of files
+register(DualPrototypeLoss)
+register(TrialIterator)
+
+
+class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNetClassifier):
     """Train a torch module to classify EEG trials, as a scikit-learn estimator.
 
     Subclasses name their network in the class attribute ``module`` and list its parameters, flat, in their
@@ -1285,7 +1289,7 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
                 )
         return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
 
-    # ----- saving, sharing --------------------------------------------------------------------------------
+    # ----- what was trained -------------------------------------------------------------------------------
 
     def check_params_unchanged(self):
         """Check that the parameters, changed by ``set_params`` perhaps, still describe what was trained.
@@ -1313,18 +1317,6 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         fixed = self._module_params() | {name: getattr(self, name) for name in names} | options
         return {name: repr(value) for name, value in fixed.items()}
 
-    def save(self, path):
-        """Save to one file, for :func:`skeeg.load`; see :func:`skeeg.save`.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            The file; replaced atomically where it exists.
-        """
-        from skeeg.persistence import save
-
-        save(self, path)
-
     def export_onnx(self, path):
         """Write an ONNX file; see :func:`skeeg.export.export_onnx`.
 
@@ -1336,64 +1328,6 @@ class EEGClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NeuralNet
         from skeeg.export import export_onnx
 
         export_onnx(self, path)
-
-    def push_to_hub(self, repo_id, **options):
-        """Share on the Hugging Face Hub, for :func:`skeeg.from_pretrained`; see :func:`skeeg.push_to_hub`.
-
-        Parameters
-        ----------
-        repo_id : str
-            Name of the repository, "user/name".
-        **options
-            ``data``, ``score``, ``private``, ``token``, ``commit_message``.
-
-        Returns
-        -------
-        str
-            Address of the commit.
-        """
-        from skeeg.persistence import push_to_hub
-
-        return push_to_hub(self, repo_id, **options)
-
-    def load_params(self, *args, **kwargs):
-        """Load what skorch's ``save_params`` or ``Checkpoint`` wrote, as skorch does."""
-        wanted, self.device = self.device, str(self.device_)  # skorch knows no "auto"
-        try:
-            super().load_params(*args, **kwargs)
-        finally:
-            self.device = wanted
-
-    # ----- pickling ---------------------------------------------------------------------------------------
-
-    def __getstate__(self):
-        # for skops, which keeps bytes but neither tensors nor modules; pickle goes through __reduce_ex__
-        from skeeg.persistence import to_bytes
-
-        return {"saved": to_bytes(self)}
-
-    def __reduce_ex__(self, protocol):
-        state = BaseEstimator.__getstate__(self).copy()
-        state.pop("_compiled", None)
-        if self.initialized_ and self.device_.type != "cpu":
-            # torch.save, unlike pickle, lets tensors come back on a machine without this device
-            names = ("module_", "criterion_", "optimizer_")
-            buffer = io.BytesIO()
-            torch.save({name: state.pop(name) for name in names}, buffer)
-            state["_on_device"] = buffer.getvalue()
-        return copyreg.__newobj__, (type(self),), state
-
-    def __setstate__(self, state):
-        if "saved" in state:
-            from skeeg.persistence import from_bytes
-
-            vars(self).update(vars(from_bytes(state["saved"], [type(self)])))
-            return
-        saved = state.pop("_on_device", None)
-        if saved is not None:
-            state["device_"] = _resolve_device("auto")
-            state |= torch.load(io.BytesIO(saved), map_location=state["device_"], weights_only=False)
-        BaseEstimator.__setstate__(self, state)
 
 
 class _Best:

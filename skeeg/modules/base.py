@@ -15,6 +15,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from skeeg._version import __version__
 from skeeg.files import fetch, upload, write_atomically
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -272,8 +273,6 @@ class EEGModule(nn.Module):
         return upload(repo_id, self._files(), private=private, token=token, commit_message=commit_message)
 
     def _files(self):
-        from skeeg import __version__
-
         config = {"architecture": type(self).__name__, "skeeg_version": __version__, **self.get_config()}
         weights = {name: tensor.cpu().contiguous() for name, tensor in self.state_dict().items()}
         return {

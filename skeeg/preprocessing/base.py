@@ -8,10 +8,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
+from skeeg.persistence import Kept
 from skeeg.trials import as_trials
 
 
-class TrialTransformer(TransformerMixin, BaseEstimator):
+class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
     """A transformer of trials: checks them, and leaves to subclasses what they learn and make of them.
 
     A subclass defines ``_transform(trials)``, and ``_learn(trials)`` where it learns more than the shape;
@@ -105,7 +106,7 @@ class TrialTransformer(TransformerMixin, BaseEstimator):
         return tags
 
 
-class RatedTransformer(TrialTransformer):
+class RatedTransformer(TrialTransformer, registered=False):
     """A transformer that has to know the sampling rate: its parameter ``sfreq``, or what X knows.
 
     Attributes
