@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skeeg.persistence import classifier_of, from_pretrained, load
-from skeeg.trials import standard_montage
+from skeeg.trials import same_rate, standard_montage
 
 # names of the 10-20 system that the 10-10 system changed
 _RENAMED = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
@@ -156,7 +156,7 @@ def learn_channels(net, source):
         )
     if net.sfreq_ is None:
         net.sfreq_ = source.sfreq_
-    elif source.sfreq_ is not None and not np.isclose(net.sfreq_, source.sfreq_):
+    elif not same_rate(net.sfreq_, source.sfreq_):
         raise ValueError(
             f"X is sampled at {net.sfreq_} Hz, the pretrained network takes {source.sfreq_} Hz; resample X"
         )

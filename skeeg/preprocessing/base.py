@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
 from skeeg.persistence import Kept
-from skeeg.trials import as_trials
+from skeeg.trials import as_trials, same_rate
 
 
 class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
@@ -121,14 +121,14 @@ class RatedTransformer(TrialTransformer, registered=False):
             raise ValueError(
                 f"{type(self).__name__} needs the sampling rate: give sfreq, or X as Epochs or EEGArray"
             )
-        if None not in (self.sfreq, trials.sfreq) and self.sfreq != trials.sfreq:
+        if not same_rate(self.sfreq, trials.sfreq):
             raise ValueError(f"sfreq={self.sfreq} Hz, but X was sampled at {trials.sfreq} Hz")
         self.sfreq_ = float(trials.sfreq if self.sfreq is None else self.sfreq)
         return trials
 
     def _check_trials(self, X):
         trials = super()._check_trials(X)
-        if trials.sfreq not in (None, self.sfreq_):
+        if not same_rate(trials.sfreq, self.sfreq_):
             raise ValueError(
                 f"X was sampled at {trials.sfreq} Hz, "
                 f"but {type(self).__name__} was fitted at {self.sfreq_} Hz"
