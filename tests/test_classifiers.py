@@ -28,7 +28,7 @@ from skeeg import (
 from skeeg.augmentation import TimeShift
 from skeeg.estimators.iterators import TrialIterator
 from skeeg.modules import SincShallowNet
-from skeeg.modules.layers import spectral
+from skeeg.modules.layers import stem
 from skeeg.modules.losses import DualPrototypeLoss
 
 RNG = np.random.default_rng(0)
@@ -245,8 +245,8 @@ MANY_CHANNELS = RNG.normal(0, 10, (24, 16, 200)).astype(np.float32)  # more memo
 
 def steps_that_find_sums(monkeypatch, fit):
     found = []
-    find = spectral.window_sums
-    monkeypatch.setattr(spectral, "window_sums", lambda *a, **k: found.append(1) or find(*a, **k))
+    find = stem.window_sums
+    monkeypatch.setattr(stem, "window_sums", lambda *a, **k: found.append(1) or find(*a, **k))
     return fit(), len(found)
 
 

@@ -12,13 +12,9 @@ from skeeg.modules.layers.average_pooling import AveragePool
 from skeeg.modules.layers.batch_norm import batch_norm
 from skeeg.modules.layers.constraints import renorm_rows
 from skeeg.modules.layers.dropout import Dropout
-from skeeg.modules.layers.spectral import (
-    fft_length,
-    filter_and_mix,
-    filter_norm_mix_norm,
-    window_moments,
-    window_sums,
-)
+from skeeg.modules.layers.spectral import fft_length, filter_and_mix
+from skeeg.modules.layers.stem import filter_norm_mix_norm
+from skeeg.modules.layers.window_sums import window_moments, window_sums
 
 PADDINGS = [(9, 4, 4), (9, 0, 0), (8, 4, 4), (8, 4, 3), (8, 0, 0), (1, 0, 0), (33, 16, 16)]
 

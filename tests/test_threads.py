@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from skeeg.modules.compute.threads import map_in_threads, map_with_gradients, threads_for_pieces
+from skeeg.modules.compute import map_in_threads, map_with_gradients, threads_for_pieces
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def in_python(code):
 def test_a_forked_process_has_threads_of_its_own():
     code = """
 import os, torch
-from skeeg.modules.compute.threads import map_in_threads
+from skeeg.modules.compute import map_in_threads
 torch.set_num_threads(2)
 map_in_threads(torch.sum, torch.ones(4, 3).split(1))
 child = os.fork()
@@ -167,7 +167,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_pieces_are_computed_while_python_ends(used_before):
     code = f"""
 import atexit, torch
-from skeeg.modules.compute.threads import map_in_threads
+from skeeg.modules.compute import map_in_threads
 torch.set_num_threads(2)
 def total():
     return sum(map_in_threads(torch.sum, torch.ones(4, 3).split(1))).item()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from skorch.dataset import Dataset
 
-from skeeg.modules.layers.spectral import carry_sums
+from skeeg.modules.layers.window_sums import carry_sums
 
 
 class TrialDataset(Dataset):
@@ -86,7 +86,7 @@ class TrialIterator:
         Parameters
         ----------
         window_sums : callable
-            Gives the sums of trials, see :func:`skeeg.modules.layers.spectral.carry_sums`. They are kept
+            Gives the sums of trials, see :func:`skeeg.modules.layers.window_sums.carry_sums`. They are kept
             where they take no more memory than the trials.
         """
         X = self._tensors[0]

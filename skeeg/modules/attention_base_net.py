@@ -10,13 +10,14 @@ from torch import nn
 
 from skeeg.modules.attention import make_attention
 from skeeg.modules.base import EEGModule
-from skeeg.modules.compute.folding import Folded
+from skeeg.modules.compute import Folded
 from skeeg.modules.layers.activation import in_place
 from skeeg.modules.layers.average_pooling import AveragePool
 from skeeg.modules.layers.batch_norm import batch_norm
 from skeeg.modules.layers.dropout import Dropout
-from skeeg.modules.layers.linear import linear
-from skeeg.modules.layers.spectral import filter_norm_mix_norm, window_sums
+from skeeg.modules.layers.linear import linear, mix_rows
+from skeeg.modules.layers.stem import filter_norm_mix_norm
+from skeeg.modules.layers.window_sums import window_sums
 from skeeg.modules.layers.windows import fit_lengths
 
 
@@ -77,15 +78,10 @@ class _ChannelAttentionBlock(nn.Module):
     def forward(self, x):
         depthwise, pointwise, norm, activation = self.conv
         x = _filter_rows(x, depthwise.weight[:, 0, 0])
-        x = activation(batch_norm(_mix(x, pointwise), norm))
+        x = activation(batch_norm(mix_rows(pointwise.weight[:, :, 0, 0], x), norm))
         if self.attention_block is not None:
             x = self.attention_block(x.unsqueeze(2)).squeeze(2)
         return self.dropout(self.pool(x))
-
-
-def _mix(x, conv):
-    """Apply a 1 x 1 convolution: (batch, rows, times) -> (batch, new rows, times), one product a trial."""
-    return torch.bmm(conv.weight[:, :, 0, 0].expand(x.shape[0], -1, -1), x)
 
 
 def _filter_rows(x, taps):
@@ -383,7 +379,9 @@ class AttentionBaseNet(EEGModule):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
         x = self.input_block(x)  # (batch, n_temporal_filters * spatial_expansion, pooled times)
         conv, norm, activation = self.channel_expansion
-        x = activation(batch_norm(_mix(x, conv), norm))  # (batch, ch_dim, pooled times)
+        x = activation(
+            batch_norm(mix_rows(conv.weight[:, :, 0, 0], x), norm)
+        )  # (batch, ch_dim, pooled times)
         x = self.channel_attention_block(x)  # (batch, ch_dim, times after the second pooling)
         return x.flatten(1)
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 from skeeg.modules.base import EEGModule
-from skeeg.modules.compute.autograd import apply
-from skeeg.modules.compute.folding import Folded
-from skeeg.modules.compute.threads import (
-    few_trials,
-    joined,
-    map_in_threads,
-    map_with_gradients,
-    threads_for_pieces,
+from skeeg.modules.compute import Folded, is_transformed, joined, map_in_threads, records_gradients
+from skeeg.modules.layers.activation import in_place, is_plain_elu
+from skeeg.modules.layers.band_mixing import (
+    mix_bands,
+    mix_norm_elu_variance,
+    mix_with,
+    mixing_matrices,
+    n_fft_of,
+    pieces_of,
 )
-from skeeg.modules.layers.activation import elu_plus_one, in_place, is_plain_elu
 from skeeg.modules.layers.batch_norm import batch_norm, track
-from skeeg.modules.layers.filter_bank import FilterBankDesign, extend, extend_adjoint, make_bands
+from skeeg.modules.layers.filter_bank import FilterBankDesign, make_bands
 from skeeg.modules.layers.linear import linear
-from skeeg.modules.layers.pooling import segment_moments, segments
-from skeeg.modules.layers.spectral import bin_weights
+from skeeg.modules.layers.variance_pooling import segment_moments
 from skeeg.modules.layers.windows import fit_lengths
 
 
@@ -42,217 +40,6 @@ class _LightweightConv1d(nn.Module):
         weight = self.weight.softmax(-1) if self.weight_softmax else self.weight
         summed = (x.unflatten(1, (-1, len(weight))) * weight.squeeze(1)).sum(-1).flatten(1)
         return summed if self.bias is None else summed + self.bias
-
-
-def _few_trials(x):
-    """Slices of a few trials; of all for PyTorch's transforms and compiler, to which parts mean work."""
-    transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    return [slice(None)] if transformed else few_trials(x)
-
-
-def _mixing_matrices(weight, response):
-    """M_c,o(w) = sum_b weight[o, b, c] response[b](w): (n_freqs, n_chans, n_filters)."""
-    n_filters, n_bands, n_chans = weight.shape
-    weight = weight.permute(1, 2, 0).reshape(n_bands, -1).to(response.dtype)
-    with threads_for_pieces():  # those of a product that they share would wait, busily, where trials are due
-        return (response.T @ weight).unflatten(1, (n_chans, n_filters))
-
-
-def _pack(spectra, mixing):
-    """(rows, batch, n_freqs) -> (n_freqs, rows, batch), or for real matrices (n_freqs, rows, 2 * batch)."""
-    packed = spectra.permute(2, 0, 1).contiguous()
-    return packed if mixing.is_complex() else torch.view_as_real(packed).flatten(2)
-
-
-def _unpack(packed, mixing):
-    """The inverse of _pack."""
-    rows = packed.shape[1]
-    packed = packed.flatten(1)
-    if not mixing.is_complex():
-        packed = torch.view_as_complex(packed.unflatten(1, (-1, 2)))
-    return packed.T.contiguous().unflatten(0, (rows, -1))
-
-
-def _n_fft(response):
-    return None if response is None else 2 * (response.shape[-1] - 1)  # lengths of transforms are even
-
-
-def _mix(x, weight, mixing=None, left=0, right=0, n_fft=None):
-    """Mix trials: (batch, n_filters, n_times), and what the gradient by the weights needs of the trials.
-
-    Band-passed trials (batch, n_bands, n_chans, n_times) without ``mixing``, others (batch, n_chans, n_times)
-    with it: in the frequency domain the output is M' X, with X the spectrum of the trial, extended at its
-    ends, and M_c,o(w) = sum_b weight[o, b, c] response[b](w). Frequencies come first, so that M' X is one
-    matrix product for each of them; for a real response it mixes real and imaginary parts alike.
-    """
-    if mixing is None:
-        bands = x.flatten(1, 2)
-        return torch.bmm(weight.flatten(1).expand(x.shape[0], -1, -1), bands), bands
-    packed = _pack(torch.fft.rfft(extend(x.transpose(0, 1), left, right, n_fft)), mixing)
-    if x.shape[0] == 1:  # one or two columns are better rows
-        mixed = torch.bmm(packed.mT, mixing).permute(2, 1, 0)  # (n_filters, 1 or real and imaginary, n_freqs)
-        mixed = mixed if mixing.is_complex() else torch.complex(*mixed.split(1, dim=1))
-    else:
-        mixed = _unpack(torch.bmm(mixing.mT, packed), mixing)  # (n_filters, batch, n_freqs)
-    return torch.fft.irfft(mixed, n_fft)[..., : x.shape[-1]].transpose(0, 1), packed
-
-
-def _weighted(response):
-    return None if response is None else response * bin_weights(_n_fft(response), response)
-
-
-def _mix_back(grad, kept, weight, mixing, response, left, right, needs):
-    """Gradients by trials and weights, of the output of `_mix`, with a `_weighted` response.
-
-    The adjoint of each step: with G the spectrum of the output's gradient, X gets conj(M) G and the weights
-    conj(response) applied to G conj(X)', real part.
-    """
-    grad_x = grad_weight = None
-    need_x, need_weight = needs
-    if mixing is None:
-        if need_weight:
-            grad_weight = torch.bmm(grad, kept.mT).sum(0).view_as(weight)
-        if need_x:
-            grad_x = torch.bmm(weight.flatten(1).mT.expand(grad.shape[0], -1, -1), grad)
-            grad_x = grad_x.unflatten(1, weight.shape[1:])
-        return grad_x, grad_weight
-    n_fft, n_times = _n_fft(response), grad.shape[-1]
-    part = _pack(torch.fft.rfft(grad.transpose(0, 1), n_fft), mixing)
-    if need_weight:
-        grad_mixing = torch.bmm(kept, part.mH)  # (n_freqs, n_chans, n_filters), conjugate
-        # a product for each channel: threads that share one product round differently
-        response = response.expand(grad_mixing.shape[1], -1, -1)
-        grad_weight = torch.bmm(response, grad_mixing.transpose(0, 1)).real.permute(2, 1, 0)
-    if need_x:
-        part = torch.fft.irfft(_unpack(torch.bmm(mixing.conj(), part), mixing), n_fft)
-        grad_x = extend_adjoint(part, left, right, n_times).transpose(0, 1)
-    return grad_x, grad_weight
-
-
-class _Mix(torch.autograd.Function):
-    """`_mix` with its gradients; those by the mixing matrices go to the weights that they are made of."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x, weight, mixing, response, left, right):
-        return _mix(x, weight, mixing, left, right, _n_fft(response))
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        _, weight, mixing, response, ctx.left, ctx.right = inputs
-        ctx.mark_non_differentiable(output[1])
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(output[1], weight, mixing, response)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, _):
-        *tensors, response = ctx.saved_tensors
-        needs = ctx.needs_input_grad[:2]
-        with torch.autocast(grad.device.type, enabled=False):
-            grads = _mix_back(grad, *tensors, _weighted(response), ctx.left, ctx.right, needs)
-        return *grads, None, None, None, None
-
-
-class _MixNormEluVariance(torch.autograd.Function):
-    """`_mix`, batch normalisation, ELU and the unbiased variance in windows, a few trials at a time.
-
-    Trials -> (batch, n_filters, n_windows), and mean and biased variance of the batch. Statistics are those
-    of each signal, put together: the energy about the common mean is that about the signal's own mean, which
-    it loses at once, and its distance from the common one. ELU's slope follows from its output.
-    """
-
-    @staticmethod
-    def forward(x, weight, response, left, right, scale, bias, eps, window):
-        mixing = None if response is None else _mixing_matrices(weight, response)
-        n_fft, n_times, pieces = _n_fft(response), x.shape[-1], _few_trials(x)
-        centred = x.new_empty(x.shape[0], len(weight), n_times)
-        active = torch.empty_like(centred)
-
-        def mix(trials):
-            mixed, kept = _mix(x[trials], weight, mixing, left, right, n_fft)
-            mean = mixed.mean(-1)
-            part = torch.sub(mixed, mean.unsqueeze(-1), out=centred[trials])
-            return mean, torch.linalg.vector_norm(part, dim=-1).square(), kept
-
-        means, energies, kept = zip(*map_in_threads(mix, pieces), strict=True)
-        means, energies = torch.cat(means), torch.cat(energies)
-        mean = means.mean(0)
-        means = means - mean
-        variance = (energies / n_times + means.square()).mean(0)
-        gain = scale * (variance + eps).rsqrt()
-        shift = (bias + means * gain).unsqueeze(-1)
-
-        def encode(trials):
-            part = torch.mul(centred[trials], gain[:, None], out=active[trials]).add_(shift[trials])
-            windows = segments(elu_plus_one(part)[0], window)
-            level = windows.mean(-1, keepdim=True)
-            return level, torch.linalg.vector_norm(windows - level, dim=-1).square() / (window - 1)
-
-        level, variances = _in_threads(encode, pieces)
-        return variances, mean, variance, mixing, centred, means, active, level, *kept
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        _, weight, response, ctx.left, ctx.right, scale, _, ctx.eps, ctx.window = inputs
-        ctx.mark_non_differentiable(*(tensor for tensor in output[1:] if tensor is not None))
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(weight, response, scale, *output[2:])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, *_):
-        weight, response, scale, variance, mixing, centred, means, active, level, *kept = ctx.saved_tensors
-        n_times = centred.shape[-1]
-        # as many as in the forward pass, which may have been compiled where this one is not
-        pieces = few_trials(centred) if len(kept) > 1 else [slice(None)]
-        factor = (grad * (2 / (ctx.window - 1))).unsqueeze(-1)
-        grad_y = torch.empty_like(centred)
-        grad_y[..., grad.shape[-1] * ctx.window :] = 0  # samples beyond the last whole window
-
-        def deactivate(trials):
-            part, windows = grad_y[trials], segments(active[trials], ctx.window)
-            slope = windows.clamp(max=1)  # of the ELU, which is active - 1
-            torch.mul(slope.mul_(windows - level[trials]), factor[trials], out=segments(part, ctx.window))
-            return part.sum(-1), (centred[trials] * part).sum(-1)
-
-        sums, along = _in_threads(deactivate, pieces)
-        total, along = sums.sum(0), (along + means * sums).sum(0)
-        precision = (variance + ctx.eps).rsqrt()
-        # gain * (gradient - its mean - its projection on the normalised signals)
-        count = centred.shape[0] * n_times
-        gain, slope = scale * precision, precision.square() * along / count
-        offset = (means * slope + total / count).unsqueeze(-1)
-
-        response, needs = _weighted(response), ctx.needs_input_grad[:2]
-
-        def mix_back(piece):
-            trials, kept = piece
-            part = grad_y[trials].sub_(centred[trials] * slope[:, None])
-            part.sub_(offset[trials]).mul_(gain[:, None])
-            return _mix_back(part, kept, weight, mixing, response, ctx.left, ctx.right, needs)
-
-        with torch.autocast(grad.device.type, enabled=False):
-            grad_x, grad_weight = zip(
-                *map_in_threads(mix_back, list(zip(pieces, kept, strict=True))), strict=True
-            )
-        return (
-            joined(grad_x) if ctx.needs_input_grad[0] else None,
-            sum(grad_weight) if ctx.needs_input_grad[1] else None,
-            None,
-            None,
-            None,
-            along * precision,
-            total,
-            None,
-            None,
-        )
-
-
-def _in_threads(function, pieces):
-    """What a function gives for the pieces of a batch, put together."""
-    return [torch.cat(parts) for parts in zip(*map_in_threads(function, pieces), strict=True)]
 
 
 class FBLightConvNet(EEGModule):
@@ -520,12 +307,12 @@ class FBLightConvNet(EEGModule):
             settings = {"eps": norm.eps, "dtype": x.dtype, "shape": x.shape[1:]}
             return self._evaluate(x, *self._folded(lambda: self._for_evaluation(x), *weights, **settings))
         weight = conv.weight.squeeze(-1).to(x.dtype)
-        if not is_plain_elu(activation) or torch._C._are_functorch_transforms_active():
-            y = self._mixed(x, weight) + conv.bias.detach()[:, None]
+        if not is_plain_elu(activation) or is_transformed():
+            y = mix_bands(x, weight, *self._filters(x)) + conv.bias.detach()[:, None]
             return self._window_variances(activation(batch_norm(y, norm)))
         # batch normalisation takes the bias out; only its running mean is to know of it
         settings = norm.weight, norm.bias, norm.eps, self._window
-        variances, mean, variance, *_ = apply(_MixNormEluVariance, x, weight, *self._filters(x), *settings)
+        variances, mean, variance = mix_norm_elu_variance(x, weight, *self._filters(x), *settings)
         track(norm, mean + conv.bias, variance, x.shape[0] * self.n_times)
         return variances
 
@@ -536,19 +323,6 @@ class FBLightConvNet(EEGModule):
         left, right, _, response = self._bank.extents_and_response(self.n_times, x)
         return response, left, right
 
-    def _mixed(self, x, weight):
-        """Trials, band-passed and mixed, -> (batch, n_filters, n_times)."""
-        response, left, right = self._filters(x)
-        if response is None:
-            return _mix(x, weight)[0]
-
-        def mix(*tensors):
-            return (apply(_Mix, *tensors, left, right)[0],)
-
-        pieces = [(x[trials],) for trials in _few_trials(x)]
-        shared = [weight, _mixing_matrices(weight.detach(), response), response]
-        return joined([y for (y,) in map_with_gradients(mix, pieces, shared)])
-
     def _for_evaluation(self, x):
         """Weights (n_filters, n_bands, n_chans) and biases with normalisation, and mixing matrices."""
         conv, norm, _ = self.spatial_conv
@@ -557,23 +331,23 @@ class FBLightConvNet(EEGModule):
         weight = (conv.weight.squeeze(-1) * scale[:, None, None]).to(x.dtype)
         bias = ((conv.bias - norm.running_mean) * scale + norm.bias).to(x.dtype)
         response, _, _ = self._filters(x)
-        mixing = None if response is None or torch.is_grad_enabled() else _mixing_matrices(weight, response)
+        mixing = None if response is None or records_gradients() else mixing_matrices(weight, response)
         return weight, bias, mixing
 
     def _evaluate(self, x, weight, bias, mixing):
         """All steps; without gradients, for a few trials, then for the next few."""
         activation = self.spatial_conv[2]
-        if torch.is_grad_enabled():
-            return self._window_variances(activation(self._mixed(x, weight) + bias[:, None]))
+        if records_gradients():
+            return self._window_variances(activation(mix_bands(x, weight, *self._filters(x)) + bias[:, None]))
         response, left, right = self._filters(x)
         plain = is_plain_elu(activation)  # threads may share it; hooks are to see whole batches
 
         def encode(trials):
-            y, _ = _mix(trials, weight, mixing, left, right, _n_fft(response))
+            y, _ = mix_with(trials, weight, mixing, left, right, n_fft_of(response))
             shift = bias.expand(y.shape[0], -1)
             return self._window_variances(y, shift, elu=True) if plain else y + shift.unsqueeze(-1)
 
-        encoded = joined(map_in_threads(encode, [x[trials] for trials in _few_trials(x)]))
+        encoded = joined(map_in_threads(encode, [x[trials] for trials in pieces_of(x)]))
         return encoded if plain else self._window_variances(activation(encoded))
 
     def _window_variances(self, x, shift=None, elu=False):

@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from skeeg.modules.base import EEGModule
-from skeeg.modules.compute.folding import Folded
+from skeeg.modules.compute import Folded
 from skeeg.modules.layers.activation import in_place
 from skeeg.modules.layers.average_pooling import AveragePool
 from skeeg.modules.layers.constraints import renorm_rows
 from skeeg.modules.layers.dropout import Dropout
 from skeeg.modules.layers.linear import linear
-from skeeg.modules.layers.spectral import filter_norm_mix_norm, window_sums
+from skeeg.modules.layers.stem import filter_norm_mix_norm
+from skeeg.modules.layers.window_sums import window_sums
 from skeeg.modules.layers.windows import fit_lengths
 
 

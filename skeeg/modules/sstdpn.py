@@ -7,120 +7,25 @@ from numbers import Integral
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 from skeeg.modules.base import EEGModule
-from skeeg.modules.compute.autograd import apply
-from skeeg.modules.compute.folding import Folded
-from skeeg.modules.compute.threads import few_trials, joined, map_with_gradients
+from skeeg.modules.compute import Folded, apply, few_trials, is_transformed, joined, map_with_gradients
 from skeeg.modules.layers.activation import in_place, is_plain, is_plain_elu
 from skeeg.modules.layers.batch_norm import Centre, normalise_centred
-from skeeg.modules.layers.linear import linear
-from skeeg.modules.layers.pooling import MultiScaleVariancePool
-from skeeg.modules.layers.spectral import bin_weights, fft_length, fir_response, interleaved, spectrum
+from skeeg.modules.layers.linear import linear, shared_product
+from skeeg.modules.layers.spectral import (
+    bin_weights,
+    fft_length,
+    filter_and_mix_trials,
+    fir_response,
+    interleaved,
+    spectrum,
+)
+from skeeg.modules.layers.variance_pooling import MultiScaleVariancePool
 from skeeg.modules.layers.windows import fit_lengths
 
 ATTENTION_MODES = ("var", "l2", "l1")
 TRIALS_A_PIECE = 16  # in a thread: the operations on fewer are too short, on more too large
-CACHED_BYTES = 2 * 2**20  # filtered spectra at a time: what a processor's cache holds
-
-
-class _FilterAndMixTrials(torch.autograd.Function):
-    r"""Filter electrodes in time, then mix them with a matrix of each trial's own.
-
-    The result is the inverse transform of :math:`U_o = \sum_{f, c} M_{(f, c), o} Z_{f, c}`, cropped to
-    ``n_times`` samples. The filtered spectra :math:`Z_{f, c} = H_f X_c` are made for a few trials at a time,
-    so few that they are still in the processor's cache when the matrix product reads them, and are made again
-    in the backward pass rather than kept.
-
-    Shapes: spectra (batch, n_chans, n_bins) and responses (n_filters, n_bins), both complex; mixing
-    (batch, n_filters * n_chans, n_mixed); result (batch, n_mixed, n_times).
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(spectra, responses, mixing, n_times):
-        n = 2 * (spectra.shape[-1] - 1)
-        mixed = []
-        for x, mix in _cached_parts(responses, spectra, mixing):
-            z = x.unsqueeze(1) * responses.unsqueeze(1)  # (trials, F, C, n_bins)
-            u = torch.bmm(mix.mT, interleaved(z).flatten(1, 2))
-            u = torch.view_as_complex(u.unflatten(-1, (-1, 2)))
-            mixed.append(torch.fft.irfft(u, n)[..., :n_times])
-        return joined(mixed)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs[:3])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        spectra, responses, mixing = ctx.saved_tensors
-        need_spectra, need_responses, *_ = ctx.needs_input_grad
-        n = 2 * (spectra.shape[-1] - 1)
-        weight = bin_weights(n, responses)
-        responses = responses * weight
-        grad_spectra, grad_responses, grad_mixing = [], 0, []
-        for x, mix, y in _cached_parts(responses, spectra, mixing, grad):
-            g = interleaved(spectrum(y, n))  # (trials, n_mixed, 2 n_bins)
-            z = x.unsqueeze(1) * responses.unsqueeze(1)
-            grad_mixing.append(torch.bmm(interleaved(z).flatten(1, 2), g.mT))
-            if need_spectra or need_responses:
-                z = torch.bmm(mix, g).unflatten(-1, (-1, 2))
-                z = torch.view_as_complex(z).unflatten(1, (len(responses), -1))  # (trials, F, C, n_bins)
-            if need_spectra:
-                grad_spectra.append((z * responses.conj().unsqueeze(1)).sum(1))
-            if need_responses:  # two sums of one axis each are much faster than one of two
-                grad_responses = grad_responses + z.mul_(x.conj().unsqueeze(1)).sum(2).sum(0)
-        return (
-            joined(grad_spectra) if need_spectra else None,
-            grad_responses * weight if need_responses else None,
-            joined(grad_mixing),
-            None,
-        )
-
-
-def _cached_parts(responses, spectra, *tensors):
-    """Tensors in parts of as many trials as the cache holds filtered; off the CPU, of the whole batch."""
-    n_trials = len(spectra)
-    if spectra.device.type == "cpu":
-        bytes_per_trial = spectra[0].numel() * len(responses) * spectra.element_size()
-        n_trials = max(1, CACHED_BYTES // bytes_per_trial)
-    return zip(*(tensor.split(n_trials) for tensor in (spectra, *tensors)), strict=True)
-
-
-class _SharedProduct(torch.autograd.Function):
-    """(batch, m, k) by (k, n), a product a trial: its place in a batch does not change its rounding.
-
-    The gradient by the matrix is one product.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x, matrix):
-        return torch.bmm(x, matrix.expand(len(x), -1, -1))
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        x, matrix = ctx.saved_tensors
-        need_x, need_matrix = ctx.needs_input_grad
-        grad_x = grad_matrix = None
-        if need_x:
-            grad_x = torch.bmm(grad, matrix.T.expand(len(grad), -1, -1))
-        if need_matrix:
-            x, grad = x.flatten(0, 1), grad.flatten(0, 1)
-            # a product with few rows takes a fraction of the time of one with few columns
-            few_columns = grad.shape[1] < x.shape[1]
-            grad_matrix = (grad.T @ x).T if few_columns else x.T @ grad
-        return grad_x, grad_matrix
 
 
 class _TemporalConv(nn.Module):
@@ -244,7 +149,7 @@ class _Encoder(nn.Module):
         spectra = spectrum(x, self._n(x.shape[-1]))
         mixing = weight * self._gates(x, spectra, filter_bias, responses, *context_filters).unsqueeze(-1)
         shift = bias + (filter_bias.repeat_interleave(x.shape[1]).unsqueeze(-1) * mixing).sum(1)
-        return apply(_FilterAndMixTrials, spectra, responses, mixing, x.shape[-1]), shift
+        return filter_and_mix_trials(spectra, responses, mixing, x.shape[-1]), shift
 
     def _fuse_and_centre(self, x, *shared):
         """Fused channels less their means, means, energies, and what to add to the means."""
@@ -307,9 +212,9 @@ class _Encoder(nn.Module):
             spectra = spectrum(x[..., :reach], self._n(reach))
         # Energy of the circular convolution, by Parseval, less that of its samples outside the windows
         n_filters = len(bias)
-        energy = apply(_SharedProduct, interleaved(spectra).square(), energies)  # (batch, C, F)
-        before = apply(_SharedProduct, x[..., :right], start).unflatten(-1, (n_filters, -1))
-        after = apply(_SharedProduct, x[..., covered - left : reach], end).unflatten(-1, (n_filters, -1))
+        energy = shared_product(interleaved(spectra).square(), energies)  # (batch, C, F)
+        before = shared_product(x[..., :right], start).unflatten(-1, (n_filters, -1))
+        after = shared_product(x[..., covered - left : reach], end).unflatten(-1, (n_filters, -1))
         apart = min(self._n(reach) - reach - left, right)  # less than ``right`` where they overlap
         outside = F.pad(after, (0, apart)) + F.pad(before, (after.shape[-1] + apart - right, 0))
         energy = energy - outside.square().sum(-1)
@@ -319,7 +224,7 @@ class _Encoder(nn.Module):
         seen = padded[..., :covered].unflatten(-1, (-1, window)).sum(-1, keepdim=True)
         if left + right:
             seen = torch.cat([seen, padded.unfold(-1, left + right, window).diff(dim=-2)], -1)
-        sums = apply(_SharedProduct, seen.flatten(1, 2), sums)
+        sums = shared_product(seen.flatten(1, 2), sums)
         sums = sums.unflatten(1, seen.shape[1:3])  # (batch, C, windows, F)
         if self.spt_attn.mode == "var":  # mean over windows of E[z^2] - E[z]^2, which no bias changes
             context = (energy - sums.square().sum(2) / window) / covered
@@ -579,7 +484,7 @@ class SSTDPN(EEGModule):
     def forward_head(self, features):
         """Products with the projected separation prototypes: (batch, n_features) -> (batch, n_outputs)."""
         prototypes = self.proto_sep.renorm(2, 0, self.proto_sep_maxnorm)
-        if self.training and not torch._C._are_functorch_transforms_active():
+        if self.training and not is_transformed():
             # .data: a projection that changes nothing, in a second forward pass before the backward pass,
             # must not invalidate what the first one saved.
             self.proto_sep.data.copy_(prototypes.detach())

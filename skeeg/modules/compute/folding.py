@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from skeeg.modules.compute.pytorch import has_values, is_followed, records_gradients
+
 
 class Folded:
     """Keep what a function made of weights, for as long as they stay what they were.
@@ -33,16 +35,10 @@ class Folded:
 
     def __call__(self, function, *weights, **settings):
         """Get ``function()``, which depends on ``weights``, tensors of one device, and ``settings`` alone."""
-        if (
-            torch.is_grad_enabled()
-            or torch.compiler.is_compiling()
-            or torch.jit.is_tracing()
-            or torch._C._are_functorch_transforms_active()
-            or torch._C._len_torch_dispatch_stack()
-        ):
+        if records_gradients() or is_followed():
             return function()
         values = torch.cat([weight.flatten() for weight in weights])
-        if type(values) is not torch.Tensor or values.is_meta:  # tensors without values
+        if not has_values(values):
             return function()
         last = self._last  # read once: other threads may replace it
         if last is None or not _same(last[:2], (values, settings)):

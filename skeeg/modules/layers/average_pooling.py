@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.compute.autograd import apply
-from skeeg.modules.compute.threads import joined
+from skeeg.modules.compute import apply, joined
 
 GROUP = 8  # windows a matrix product: enough for its speed, and few enough for zeros in the band to be few
 

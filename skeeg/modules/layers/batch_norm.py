@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.compute.autograd import apply
-from skeeg.modules.compute.threads import few_trials, joined, map_in_threads
+from skeeg.modules.compute import apply, few_trials, joined, map_in_threads
 
 SHARED_NUMBERS = 2**15  # fewer are left to one thread by PyTorch (at::internal::GRAIN_SIZE)
 

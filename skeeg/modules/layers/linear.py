@@ -1,11 +1,11 @@
-"""A linear layer whose gradients do not depend on the number of threads."""
+"""Matrix products whose rounding depends neither on the number of threads nor on the place in a batch."""
 
 from __future__ import annotations
 
 import torch
+from torch.autograd.function import once_differentiable
 
-from skeeg.modules.compute.autograd import apply
-from skeeg.modules.compute.threads import threads_for_pieces
+from skeeg.modules.compute import apply, threads_for_pieces
 
 
 class _Linear(torch.autograd.Function):
@@ -52,3 +52,49 @@ def linear(x, weight, bias=None):
     """
     y = apply(_Linear, x, weight)
     return y if bias is None else y + bias
+
+
+def mix_rows(weight, x):
+    """Compute weight @ x of (n_out, n_in) and (batch, n_in, times): (batch, n_out, times).
+
+    One product a trial: the gradient of a single product over (batch, times) is a sum that a matrix library
+    may split among threads, and its rounding would depend on their number.
+    """
+    return torch.bmm(weight.expand(x.shape[0], -1, -1), x)
+
+
+class _SharedProduct(torch.autograd.Function):
+    """(batch, m, k) by (k, n), a product a trial: its place in a batch does not change its rounding.
+
+    The gradient by the matrix is one product.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, matrix):
+        return torch.bmm(x, matrix.expand(len(x), -1, -1))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, matrix = ctx.saved_tensors
+        need_x, need_matrix = ctx.needs_input_grad
+        grad_x = grad_matrix = None
+        if need_x:
+            grad_x = torch.bmm(grad, matrix.T.expand(len(grad), -1, -1))
+        if need_matrix:
+            x, grad = x.flatten(0, 1), grad.flatten(0, 1)
+            # a product with few rows takes a fraction of the time of one with few columns
+            few_columns = grad.shape[1] < x.shape[1]
+            grad_matrix = (grad.T @ x).T if few_columns else x.T @ grad
+        return grad_x, grad_matrix
+
+
+def shared_product(x, matrix):
+    """Compute x @ matrix, (batch, m, k) by (k, n) -> (batch, m, n), one product a trial."""
+    return apply(_SharedProduct, x, matrix)

@@ -1,4 +1,4 @@
-"""Pooling over time."""
+"""Variance pooling over time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.compute.autograd import apply
-from skeeg.modules.compute.threads import joined
+from skeeg.modules.compute import apply, joined
 from skeeg.modules.layers.activation import elu_plus_one
 
 
@@ -163,7 +162,7 @@ class MultiScaleVariancePool(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from skeeg.modules.layers.pooling import MultiScaleVariancePool
+    >>> from skeeg.modules.layers.variance_pooling import MultiScaleVariancePool
     >>> pool = MultiScaleVariancePool([50, 100])
     >>> pool(torch.randn(8, 4, 200)).shape  # 2 channels x 7 windows + 2 channels x 3 windows
     torch.Size([8, 20])

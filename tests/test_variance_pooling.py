@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from skeeg.modules.layers.pooling import MultiScaleVariancePool, segment_moments
+from skeeg.modules.layers.variance_pooling import MultiScaleVariancePool, segment_moments
 
 
 def variances(x, kernel_sizes):
