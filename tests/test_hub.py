@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import sys
 import threading
 from functools import partial
@@ -123,10 +124,15 @@ def hub(monkeypatch, tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.repos = {}
     server.address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", server.address)
-    template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
-    for room in (constants, file_download):  # older versions keep it in both
-        monkeypatch.setattr(room, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+
+    def move(address):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        for room in (constants, file_download):  # older versions keep it in both
+            monkeypatch.setattr(room, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+
+    server.move = move
+    move(server.address)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no_token"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
@@ -250,6 +256,57 @@ def test_what_cannot_be_read_is_one_clear_error(hub, load):
     ):
         call = partial(load, repo_id, token=token)
         assert refused(call, f"of '{repo_id}'", f"status {status}", "give token") is kind
+
+
+@pytest.fixture
+def closed_hub(hub, monkeypatch):
+    """A Hub that nobody can reach, and a cache with one repository in it."""
+    clf = classifier().fit(*trials())
+    clf.push_to_hub("me/known", token=TOKEN)
+    skeeg.from_pretrained("me/known")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        hub.move(f"http://127.0.0.1:{free.getsockname()[1]}")
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    yield clf
+    assert sum(waits) == 0
+
+
+@pytest.mark.parametrize("load", [skeeg.from_pretrained, SincShallowNet.from_pretrained])
+def test_a_hub_out_of_reach_is_one_clear_error_at_once(closed_hub, load):
+    with pytest.raises(ConnectionError) as caught:
+        load("me/unknown")
+    message = str(caught.value)
+    assert message.startswith("'me/unknown' is no directory here, was not fetched before, and cannot be")
+    assert "the Hub cannot be reached (" in message
+    assert "\n" not in message
+
+
+def test_a_hub_out_of_reach_cannot_be_written_to(closed_hub):
+    for thing in (closed_hub, network()):
+        with pytest.raises(ConnectionError, match="the Hub cannot be reached: "):
+            thing.push_to_hub("me/thing", token=TOKEN)
+
+
+def test_what_was_fetched_before_needs_no_hub(closed_hub):
+    X, _ = trials()
+    same = skeeg.from_pretrained("me/known")
+    np.testing.assert_array_equal(same.predict_proba(X), closed_hub.predict_proba(X))
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_hub_in_trouble_says_its_status(hub, status, monkeypatch):
+    monkeypatch.setattr(_Handler, "refusal", lambda self, repo_id: (status, None, "later"))
+    with pytest.raises(ConnectionError, match=f"the Hub answers with status {status}"):
+        skeeg.from_pretrained("me/any")
+
+
+@pytest.mark.parametrize("name", ["no such/thing", "a--b/c", "user/ü"])
+def test_what_cannot_be_a_name_on_the_hub(hub, name):
+    with pytest.raises(FileNotFoundError, match="no name of a repository on the Hub: ") as caught:
+        skeeg.from_pretrained(name)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("token", [None, "hf_wrong"])
