@@ -147,31 +147,56 @@ def _interpolation(ch_names, absent):
     return weights
 
 
-def learn_channels(net, source):
-    """Get the channel map from the data that ``net`` is fitted to, to the network of ``source``."""
-    if net.n_times_ != source.n_times_:
+def match_recordings(recording, source, source_map=None, missing="raise"):
+    """Match the trials of a fit to those that a trained network takes.
+
+    Parameters
+    ----------
+    recording : Recording
+        The trials of fit.
+    source : Recording
+        The trials that the trained estimator takes.
+    source_map : ndarray or None, default=None
+        The trained estimator's own channel map, where it was itself adapted.
+    missing : {"raise", "interpolate"}, default="raise"
+        As in :func:`channel_map`.
+
+    Returns
+    -------
+    recording : Recording
+        The same, with the sampling rate of ``source`` where it knew none.
+    channel_map : ndarray of float32 or None
+        What the network's channels are made of.
+
+    Raises
+    ------
+    ValueError
+        When length, rate or channels do not fit.
+    """
+    if recording.n_times != source.n_times:
         raise ValueError(
-            f"X has trials of {net.n_times_} samples, the pretrained network takes {source.n_times_}; crop "
-            "or resample them"
+            f"X has trials of {recording.n_times} samples, the pretrained network takes {source.n_times}; "
+            "crop or resample them"
         )
-    if net.sfreq_ is None:
-        net.sfreq_ = source.sfreq_
-    elif not same_rate(net.sfreq_, source.sfreq_):
+    if recording.sfreq is None:
+        recording = recording._replace(sfreq=source.sfreq)
+    elif not same_rate(recording.sfreq, source.sfreq):
         raise ValueError(
-            f"X is sampled at {net.sfreq_} Hz, the pretrained network takes {source.sfreq_} Hz; resample X"
+            f"X is sampled at {recording.sfreq} Hz, the pretrained network takes {source.sfreq} Hz; "
+            "resample X"
         )
-    if None not in (net.ch_names_, source.ch_names_):
-        matrix = channel_map(net.ch_names_, source.ch_names_, net.missing_channels)
-    elif net.n_chans_ == source.n_chans_:
+    if None not in (recording.ch_names, source.ch_names):
+        matrix = channel_map(recording.ch_names, source.ch_names, missing)
+    elif recording.n_chans == source.n_chans:
         matrix = None
     else:
         raise ValueError(
-            f"X has {net.n_chans_} channels, the pretrained estimator {source.n_chans_}, and channel names "
-            "to match them by are not known for both; give mne.Epochs or skeeg.EEGArray with ch_names"
+            f"X has {recording.n_chans} channels, the pretrained estimator {source.n_chans}, and channel "
+            "names to match them by are not known for both; give mne.Epochs or skeeg.EEGArray with ch_names"
         )
-    if source.channel_map_ is None:  # else it was itself adapted to the channels that it has
-        return matrix
-    return source.channel_map_ if matrix is None else source.channel_map_ @ matrix
+    if source_map is None:
+        return recording, matrix
+    return recording, source_map if matrix is None else source_map @ matrix
 
 
 def freeze_encoder(module):
@@ -184,22 +209,36 @@ def freeze_encoder(module):
     module.freeze_encoder()
 
 
-def start_from(net, source):
-    """Give a new network the weights of a trained one; the head's where the classes are the same."""
-    weights = net.module_.state_dict()
-    trained = source.module_.state_dict()
-    head = getattr(net.module_, "head_names", ())
-    if not np.array_equal(net.classes_, source.classes_):
-        trained = {k: v for k, v in trained.items() if k.split(".")[0] not in head}
-    unlike = sorted(k for k, v in trained.items() if k not in weights or weights[k].shape != v.shape)
+def start_from(module, trained, *, same_classes, params, trained_params):
+    """Give a new network the weights of a trained one.
+
+    Parameters
+    ----------
+    module, trained : torch.nn.Module
+        The new network and the trained one.
+    same_classes : bool
+        Whether the head's weights are kept too.
+    params, trained_params : dict
+        Parameters that both were made with, to name what differs.
+
+    Raises
+    ------
+    ValueError
+        When the weights do not fit.
+    """
+    weights = module.state_dict()
+    learned = trained.state_dict()
+    head = getattr(module, "head_names", ())
+    if not same_classes:
+        learned = {k: v for k, v in learned.items() if k.split(".")[0] not in head}
+    unlike = sorted(k for k, v in learned.items() if k not in weights or weights[k].shape != v.shape)
     encoder = {k for k in weights if k.split(".")[0] not in head}
-    own, theirs = net._module_params(), source._module_params()
     differing = ", ".join(
         f"{name}={value!r}"
-        for name, value in theirs.items()
-        if repr(own[name]) != repr(value) and not name.startswith("drop_prob")
+        for name, value in trained_params.items()
+        if repr(params[name]) != repr(value) and not name.startswith("drop_prob")
     )
-    if unlike or not encoder <= set(trained):
+    if unlike or not encoder <= set(learned):
         raise ValueError(
             f"the pretrained network is of another shape: it has {differing or 'other layers'}; "
             "give the same parameters"
@@ -211,4 +250,4 @@ def start_from(net, source):
             UserWarning,
             stacklevel=8,
         )
-    net.module_.load_state_dict(weights | trained)
+    module.load_state_dict(weights | learned)

@@ -38,6 +38,12 @@ class TrialDataset(Dataset):
     def __getitem__(self, index):
         return self.X[index], (self.codes[index], self.weights[index])
 
+    def subset(self, index):
+        """Get the trials at some places, in that order, repeated as often as they are named."""
+        chosen = torch.from_numpy(index)
+        X, codes, weights = (t.index_select(0, chosen) for t in (self.X, self.codes, self.weights))
+        return TrialDataset(X, codes, weights, self.y[index])
+
 
 class TrialIterator:
     """Iterate over a :class:`TrialDataset` by indexing whole batches.

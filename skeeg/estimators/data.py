@@ -1,0 +1,316 @@
+"""What ``fit`` learns of the data, and what later data are held against."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, assert_all_finite
+
+from skeeg.trials import same_rate
+
+_ANOTHER_SCALE = 5  # between a pretrained network's trials and others: more than people differ by
+_FAR_FROM_ZERO = 10  # means of channels, in standard deviations: networks learn little so far from zero
+_LOOKS_LIKE_TOO_MUCH = 1e5  # median channel standard deviation: 0.1 volts, if it were µV
+_LOOKS_LIKE_VOLTS = 1e-3  # median channel standard deviation of EEG: 5-50 in µV, 1e-5 in volts
+_MOST_COPIES = 10  # whole-number weights become copies as long as the trials grow at most this many times
+
+
+# ----- the shape of trials --------------------------------------------------------------------------------
+
+
+class Recording(NamedTuple):
+    """Shape and kind of the trials that an estimator was fitted to.
+
+    Attributes
+    ----------
+    n_chans, n_times : int
+        Shape of a trial.
+    sfreq : float or None
+        Sampling rate in Hz, where known.
+    ch_names : tuple of str or None
+        Channel names, where known.
+    """
+
+    n_chans: int
+    n_times: int
+    sfreq: float | None
+    ch_names: tuple[str, ...] | None
+
+    def data_of(self, trials, owner):
+        """Get the data of trials, channels in the learned order.
+
+        Parameters
+        ----------
+        trials : Trials
+            See :func:`skeeg.trials.as_trials`.
+        owner : str
+            Name of the estimator, for errors.
+
+        Returns
+        -------
+        ndarray, shape (n_trials, n_chans, n_times)
+
+        Raises
+        ------
+        ValueError
+            When the trials are of another shape, rate or montage.
+        """
+        data = trials.data
+        if None not in (trials.ch_names, self.ch_names) and trials.ch_names != self.ch_names:
+            unknown = sorted(set(trials.ch_names) - set(self.ch_names))
+            missing = sorted(set(self.ch_names) - set(trials.ch_names))
+            if missing or unknown:
+                raise ValueError(
+                    f"channels differ from those learned in fit: missing {missing}, unknown {unknown}; "
+                    f"{owner} expects {list(self.ch_names)}"
+                )
+            data = np.ascontiguousarray(data[:, [trials.ch_names.index(name) for name in self.ch_names]])
+        if data.shape[1:] != (self.n_chans, self.n_times):
+            raise ValueError(
+                f"X has {data.shape[1] * data.shape[2]} features, but {owner} is expecting "
+                f"{self.n_chans * self.n_times} features as input: trials of {data.shape[1]} channels x "
+                f"{data.shape[2]} samples were given, fit saw {self.n_chans} x {self.n_times}"
+            )
+        if not same_rate(trials.sfreq, self.sfreq):
+            raise ValueError(
+                f"X is sampled at {trials.sfreq} Hz, but fit saw {self.sfreq} Hz; resample to that rate"
+            )
+        return data
+
+
+def learn_recording(trials, sfreq):
+    """Learn the shape of trials.
+
+    Parameters
+    ----------
+    trials : Trials
+        See :func:`skeeg.trials.as_trials`.
+    sfreq : float or None
+        Sampling rate in Hz, of trials that do not know theirs.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    ValueError
+        When trials hold no signal, or are sampled at another rate.
+    """
+    n_trials, n_chans, n_times = trials.data.shape
+    if not same_rate(sfreq, trials.sfreq):
+        raise ValueError(f"sfreq={sfreq} but X is sampled at {trials.sfreq} Hz; leave sfreq out")
+    if n_times < 2:
+        raise ValueError(
+            f"Found array with {n_chans} feature(s) (shape={(n_trials, n_chans)}): trials "
+            "of n_times=1 sample hold no signal; give at least 2 samples"
+        )
+    if n_chans > n_times:
+        warnings.warn(
+            f"X has more channels, {n_chans}, than samples, {n_times}: are its "
+            "axes (n_trials, n_chans, n_times)?",
+            UserWarning,
+            stacklevel=5,
+        )
+    return Recording(n_chans, n_times, sfreq if trials.sfreq is None else trials.sfreq, trials.ch_names)
+
+
+def typical_scale(data, ch_names):
+    """Get the median standard deviation of a channel; point out what no EEG looks like.
+
+    Parameters
+    ----------
+    data : ndarray, shape (n_trials, n_chans, n_times)
+        Trials, of which some are looked at.
+    ch_names : sequence of str or None
+        For the warning of constant channels.
+
+    Returns
+    -------
+    float
+
+    Warns
+    -----
+    UserWarning
+        Of constant channels, units other than µV, and offsets that hide the signal.
+    """
+    some = data[:: max(1, len(data) // 64)]
+    deviations = some.std(axis=2)
+    typical = float(np.median(deviations))
+    constant = np.flatnonzero(deviations.max(axis=0) == 0)
+    if data.shape[2] > 1 and len(constant):
+        names = constant.tolist() if ch_names is None else [ch_names[i] for i in constant]
+        _warn(f"channels {names} are constant in the trials looked at; drop or interpolate them")
+    if 0 < typical < _LOOKS_LIKE_VOLTS:
+        _warn(
+            f"the median standard deviation of a channel is {typical:.1e}: X looks like volts, the "
+            "networks expect µV or standardised data; multiply by 1e6 or put skeeg.Scaler() before"
+        )
+    if typical > _LOOKS_LIKE_TOO_MUCH:
+        _warn(
+            f"the median standard deviation of a channel is {typical:.1e}, too much for EEG in µV; "
+            "Epochs are taken to hold volts and multiplied by 1e6: give volts in Epochs, µV in arrays, "
+            "or put skeeg.Scaler() before"
+        )
+    level = float(np.median(np.abs(some.mean(axis=2))))
+    if typical > 0 and level > _FAR_FROM_ZERO * typical:
+        _warn(
+            f"channels have means of {level:.1e} beside a standard deviation of {typical:.1e}, and the "
+            "networks learn little under such an offset; high-pass the recording or put skeeg.Scaler() "
+            "before"
+        )
+    return typical
+
+
+def warn_of_another_scale(scale, pretrained):
+    """Point out trials of quite another scale than those of a pretrained network."""
+    if max(scale, pretrained) > _ANOTHER_SCALE * min(scale, pretrained):
+        _warn(
+            f"the median standard deviation of a channel is {scale:.1e}, it was {pretrained:.1e} where "
+            "the pretrained network was trained: put the steps that were before it, such as Scaler(), "
+            "before this one too (of a pretrained Pipeline, the last step alone is taken)"
+        )
+
+
+def _warn(message):
+    warnings.warn(message, UserWarning, stacklevel=6)  # where fit is called
+
+
+# ----- labels, weights ------------------------------------------------------------------------------------
+
+
+def check_labels(y, labels, n_trials, owner):
+    """Get a label for each trial.
+
+    Parameters
+    ----------
+    y : array-like or None
+        What the user gave.
+    labels : array-like or None
+        What the trials know.
+    n_trials : int
+        How many there are to be.
+    owner : str
+        Name of the estimator, for errors.
+
+    Returns
+    -------
+    ndarray, shape (n_trials,)
+
+    Raises
+    ------
+    ValueError
+        When there are none, or they are no labels of these trials.
+    """
+    if y is None:
+        y = labels
+    if y is None:
+        raise ValueError(
+            f"{owner} requires y to be passed, but the target y is None; "
+            "give y, or mne.Epochs whose event_id names the classes"
+        )
+    y = column_or_1d(y, warn=True)
+    if y.dtype.kind in "fc":
+        assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    if len(y) != n_trials:
+        raise ValueError(f"y has {len(y)} labels, but X has {n_trials} trials")
+    return y
+
+
+def check_weights(sample_weight, data):
+    """Get a weight for each trial: float64, of which none is negative and not all are zero."""
+    if sample_weight is None:
+        return np.ones(len(data))
+    weights = _check_sample_weight(sample_weight, data, dtype=np.float64)
+    if weights.min() < 0 or not weights.any():
+        raise ValueError(
+            "sample_weight must not be negative, and not all zero; the smallest weight is "
+            f"{weights.min()}, the largest {weights.max()}"
+        )
+    return weights
+
+
+def copies_and_weights(weights):
+    """Turn whole-number weights into numbers of copies; leave others as weights.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n_trials,)
+        Weight of each trial.
+
+    Returns
+    -------
+    copies : ndarray of int, shape (n_trials,)
+        How often each trial counts.
+    weights : ndarray, shape (n_trials,)
+        What each of the copies weighs.
+    """
+    if np.all(weights == np.round(weights)) and weights.max() < 2**31:
+        copies = weights.astype(np.int64) // np.gcd.reduce(weights.astype(np.int64))
+        if copies.sum() <= _MOST_COPIES * len(copies):
+            return copies, np.ones_like(weights)
+    return np.ones(len(weights), dtype=np.int64), weights
+
+
+def class_weights(class_weight, codes, classes):
+    """Get the weight of each class.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        What the user wants.
+    codes : ndarray of int
+        Places in ``classes`` of the training trials' labels.
+    classes : ndarray
+        The labels, sorted.
+
+    Returns
+    -------
+    ndarray, shape (n_classes,)
+
+    Raises
+    ------
+    ValueError
+        When a dict names a label that does not occur.
+    """
+    if isinstance(class_weight, dict):
+        unknown = [label for label in class_weight if label not in classes]
+        if unknown:
+            raise ValueError(f"class_weight names {unknown}, which are not in {classes.tolist()}")
+    present = np.unique(codes)
+    weights = np.ones(len(classes))
+    weights[present] = compute_class_weight(class_weight, classes=classes[present], y=classes[codes])
+    return weights
+
+
+# ----- tensors --------------------------------------------------------------------------------------------
+
+
+def as_tensor(data):
+    """Share an array's memory with a tensor, or copy it where it is read-only."""
+    # torch warns of read-only memory, such as joblib's memory maps; a copy of them is writable
+    return torch.from_numpy(data if data.flags.writeable else data.copy())
+
+
+def order_keys(data):
+    """Give each trial a number of its own, by which an order does not depend on the order given."""
+    flat = data.reshape(len(data), -1)
+    return flat @ np.random.default_rng(0).standard_normal(flat.shape[1], dtype=np.float32)
+
+
+def filled(batch, multiple=8):
+    """Fill a batch up with zeros to a multiple of trials.
+
+    Vectorised arithmetic rounds the last, odd trials of a batch differently. With the batch filled up, what
+    is computed of a trial does not depend on its place; one trial alone has no other place.
+    """
+    missing = -len(batch) % multiple
+    if len(batch) == 1 or missing == 0:
+        return batch
+    return torch.cat([batch, batch.new_zeros(missing, *batch.shape[1:])])

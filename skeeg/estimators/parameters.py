@@ -1,0 +1,239 @@
+"""Parameters of training: which there are, what they may be, and the names that skorch routes."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from numbers import Integral, Real
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.metrics import get_scorer_names
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
+
+from skeeg.augmentation import Augmentation
+from skeeg.estimators.components import optimizers
+from skeeg.estimators.iterators import TrialIterator
+from skeeg.estimators.schedules import schedules
+
+ROUTED = (
+    "callbacks",
+    "compile",
+    "criterion",
+    "iterator_train",
+    "iterator_valid",
+    "lr_schedule",
+    "optimizer",
+)
+
+
+def is_routed(name):
+    """Tell whether a name is one that skorch hands on, such as ``optimizer__betas``."""
+    prefix, separator, rest = name.partition("__")
+    return bool(separator and rest) and prefix in ROUTED
+
+
+def full_signature(cls):
+    """Get the signature of a class that takes ``**training``: its own parameters and those inherited."""
+    inherited = inspect.signature(super(cls, cls).__init__).parameters
+    own = inspect.signature(cls.__init__).parameters
+    merged = {name: p for name, p in own.items() if p.kind != p.VAR_KEYWORD}
+    if len(merged) < len(own):  # it takes **training
+        for name, p in inherited.items():
+            if name not in merged and p.kind != p.VAR_KEYWORD:
+                merged[name] = p.replace(kind=p.KEYWORD_ONLY)
+    return inspect.Signature(list(merged.values()))
+
+
+class TrainingParameters(BaseEstimator):
+    """The parameters that every estimator has; they are described in :class:`skeeg.EEGClassifier`.
+
+    Subclasses list their own and pass the others on, as ``**training``. Beside these, names that skorch
+    routes are taken.
+    """
+
+    _parameter_constraints: dict = {
+        "sfreq": [Interval(Real, 0, None, closed="neither"), None],
+        "loss": [StrOptions({"cross_entropy", "dual_prototype"}), type],
+        "compactness_weight": [Interval(Real, 0, None, closed="left")],
+        "explicit_force_weight": [Interval(Real, 0, None, closed="left")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "optimizer": [StrOptions(set(optimizers)), type],
+        "lr_schedule": [StrOptions(set(schedules))],
+        "train_split": [
+            Interval(Real, 0, 1, closed="neither"),
+            HasMethods("split"),
+            "array-like",
+            None,
+        ],
+        "monitor": [StrOptions({"loss", "accuracy", *get_scorer_names()}), callable],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "refit_epochs": [Interval(Integral, 0, None, closed="left")],
+        "augmentation": [Augmentation, list, None],
+        "random_state": ["random_state"],
+        "device": [str, torch.device],
+        "callbacks": [list, StrOptions({"disable"}), None],
+        "iterator_train": [callable],
+        "iterator_valid": [callable],
+        "compile": ["boolean"],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "pretrained": [str, os.PathLike, BaseEstimator, None],
+        "freeze_encoder": ["boolean"],
+        "missing_channels": [StrOptions({"raise", "interpolate"})],
+    }
+
+    def __init__(
+        self,
+        *,
+        sfreq=None,
+        loss="cross_entropy",
+        compactness_weight=1e-3,
+        explicit_force_weight=1e-5,
+        label_smoothing=0.0,
+        class_weight=None,
+        max_epochs=50,
+        batch_size=32,
+        lr=3e-3,
+        weight_decay=0.01,
+        optimizer="adamw",
+        lr_schedule="one_cycle",
+        train_split=None,
+        monitor="loss",
+        patience=None,
+        refit_epochs=0,
+        augmentation=None,
+        random_state=None,
+        device="auto",
+        callbacks=None,
+        iterator_train=TrialIterator,
+        iterator_valid=TrialIterator,
+        compile=False,
+        verbose=1,
+        warm_start=False,
+        pretrained=None,
+        freeze_encoder=False,
+        missing_channels="raise",
+        **routed,
+    ):
+        self.sfreq = sfreq
+        self.loss = loss
+        self.compactness_weight = compactness_weight
+        self.explicit_force_weight = explicit_force_weight
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
+        self.train_split = train_split
+        self.monitor = monitor
+        self.patience = patience
+        self.refit_epochs = refit_epochs
+        self.augmentation = augmentation
+        self.random_state = random_state
+        self.device = device
+        self.callbacks = callbacks
+        self.iterator_train = iterator_train
+        self.iterator_valid = iterator_valid
+        self.compile = compile
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.pretrained = pretrained
+        self.freeze_encoder = freeze_encoder
+        self.missing_channels = missing_channels
+        for name in routed:
+            if not is_routed(name):
+                raise TypeError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {self._get_param_names()} "
+                    f"and names routed by {', '.join(p + '__' for p in ROUTED)}"
+                )
+        vars(self).update(routed)
+
+    def __init_subclass__(cls, **kwargs):
+        # the full list goes into the signature of __init__, where scikit-learn, help() and editors look
+        if "__init__" in vars(cls):
+            cls.__init__.__signature__ = full_signature(cls)
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def _get_param_names(cls):
+        return BaseEstimator._get_param_names.__func__(cls)
+
+    def get_params(self, deep=True):
+        """Get the parameters.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Include the parameters of parameters that are estimators.
+
+        Returns
+        -------
+        dict
+            Parameter names and values, routed names included.
+        """
+        routed = {name: value for name, value in vars(self).items() if is_routed(name)}
+        return BaseEstimator.get_params(self, deep) | dict(sorted(routed.items()))
+
+    def set_params(self, **params):
+        """Set parameters; they take effect at the next ``fit``, ``lr`` at the next ``partial_fit`` too.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameter names and values, routed names included.
+
+        Returns
+        -------
+        self
+        """
+        routed = {
+            name: value
+            for name, value in params.items()
+            if is_routed(name) and name not in BaseEstimator.get_params(self)
+        }
+        vars(self).update(routed)
+        return BaseEstimator.set_params(self, **{k: v for k, v in params.items() if k not in routed})
+
+    def get_metadata_routing(self):
+        """Get which metadata ``fit`` and the others ask for; ``groups`` by default.
+
+        Returns
+        -------
+        MetadataRequest
+        """
+        return self._get_metadata_request()
+
+    def _validate_params(self):
+        validate_parameter_constraints(
+            self._parameter_constraints, BaseEstimator.get_params(self, deep=False), type(self).__name__
+        )
+        for name, without in (("patience", None), ("refit_epochs", 0), ("monitor", "loss")):
+            if self.train_split is None and getattr(self, name) != without:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} needs validation trials, but train_split=None holds out "
+                    "none; set train_split, such as 0.2"
+                )
+        if isinstance(self.augmentation, list):
+            for augmentation in self.augmentation:
+                if not isinstance(augmentation, Augmentation):
+                    raise ValueError(
+                        f"augmentation holds {augmentation!r}; give objects from skeeg.augmentation"
+                    )
+
+    def __repr__(self, N_CHAR_MAX=700):
+        return BaseEstimator.__repr__(self, N_CHAR_MAX)
