@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tomllib
 from pathlib import Path
 
 import mne
@@ -17,8 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import _safe_indexing
 
+import skeeg
 from skeeg import EEGArray
-from skeeg.datasets import fetch_eegbci, load_epochs, make_motor_imagery
+from skeeg.datasets import fetch_eegbci, load_epochs, load_motor_imagery, make_motor_imagery
 from skeeg.trials import as_trials, epochs_labels
 
 rng = np.random.default_rng(0)
@@ -377,6 +379,11 @@ def test_eegbci_names_what_does_not_exist():
         ({"subjects": 1, "classes": ["rest"]}, r"classes=\['rest'\] were not recorded"),
         ({"subjects": 1, "classes": ["feet"], "runs": 4}, r"runs=\[4\] hold no trials of \['feet'\]"),
         ({"subjects": 1, "tmin": 2, "tmax": 1}, "holds no sample"),
+        ({"subjects": 1, "band": (4, 80)}, r"band=\(4, 80\) must be two frequencies in Hz.* < 80"),
+        ({"subjects": 1, "band": (0, 30)}, "must be two frequencies"),
+        ({"subjects": 1, "band": (8, 8)}, "must be two frequencies"),
+        ({"subjects": 1, "band": (8,)}, "must be two frequencies"),
+        ({"subjects": 1, "band": ("low", "high")}, "must be two frequencies"),
     ],
 )
 def test_eegbci_refuses_impossible_parameters(parameters, message):
@@ -407,6 +414,90 @@ def test_eegbci_says_where_it_looked_when_a_recording_cannot_be_had(monkeypatch)
     monkeypatch.setattr(mne.datasets.eegbci, "load_data", offline)
     with pytest.raises(FileNotFoundError, match=r"subject 7, run 4 .*no network.*MNE_DATASETS_EEGBCI_PATH"):
         fetch_eegbci(7)
+
+
+def test_eegbci_filters_the_recording_before_it_is_cut():
+    recordings(1, (4,))
+    X, _, _ = fetch_eegbci(1, runs=4, channels=["C3"], band=(4, 38))
+    raw = mne.io.read_raw_edf(mne.datasets.eegbci.load_data(1, 4, update_path=False)[0], preload=True)
+    onsets = [mark["onset"] for mark in raw.annotations if mark["description"] != "T0"]
+    filtered = 1e6 * raw.filter(4, 38, picks=["C3.."]).get_data(picks=["C3.."])[0]
+    expected = [filtered[round(160 * onset) :][:480] for onset in onsets]
+    np.testing.assert_allclose(np.asarray(X)[:, 0], expected, rtol=1e-5, atol=1e-4)
+
+
+# The sample ----------------------------------------------------------------------------------------------
+
+
+def test_the_sample_is_ten_people_with_their_runs_and_classes():
+    X, y, metadata = load_motor_imagery()
+    assert X.shape == (450, 21, 656) and X.dtype == np.float32 and X.sfreq == 160.0
+    assert X.ch_names[:7] == ("FC5", "FC3", "FC1", "FCz", "FC2", "FC4", "FC6")
+    assert [name[0] for name in X.ch_names] == ["F"] * 7 + ["C"] * 14 and X.ch_names[-1] == "CP6"
+    expected = {(s, 1, run): 15 for s in range(1, 11) for run in (4, 8, 12)}
+    assert metadata.value_counts(sort=False).to_dict() == expected
+    per_person = pd.crosstab(metadata["subject"], y)
+    assert per_person.sum().to_dict() == {"left_hand": 230, "right_hand": 220}
+    assert per_person.to_numpy().min() >= 21
+    deviations = X.std(axis=2)  # µV
+    assert 10 < np.median(deviations) < 30 and deviations.min() > 2 and deviations.max() < 100
+    assert np.abs(X).max() < 300
+    np.testing.assert_array_equal(np.asarray(X) % 0.25, 0)
+
+
+def test_the_sample_holds_4_to_38_hz():
+    X, _, _ = load_motor_imagery(subjects=range(1, 11, 3))
+    frequencies, density = welch(np.asarray(X), X.sfreq, nperseg=320)
+    share = density.mean(axis=(0, 1)) / density.mean(axis=(0, 1)).sum()
+    assert share[(frequencies < 3) | (frequencies > 48)].sum() < 0.01
+    assert share[(frequencies >= 8) & (frequencies <= 30)].sum() > 0.4
+
+
+def test_people_of_the_sample_come_in_the_order_asked_for():
+    X, y, metadata = load_motor_imagery()
+    some, y_some, metadata_some = load_motor_imagery(subjects=[7, 2])
+    rows = [*range(270, 315), *range(45, 90)]
+    np.testing.assert_array_equal(some, X[rows])
+    np.testing.assert_array_equal(y_some, y[rows])
+    assert metadata_some["subject"].tolist() == [7] * 45 + [2] * 45 == metadata["subject"][rows].tolist()
+    assert metadata_some.index.tolist() == list(range(90))
+    np.testing.assert_array_equal(load_motor_imagery(subjects=10)[0], X[405:])
+
+
+@pytest.mark.parametrize("subjects", [0, 11, [], [3, 3], "1"])
+def test_the_sample_has_no_other_people(subjects):
+    with pytest.raises(ValueError, match="subjects"):
+        load_motor_imagery(subjects)
+
+
+def test_the_sample_is_the_recordings_to_its_resolution():
+    for subject in (1, 7):
+        recordings(subject, (4, 8, 12))
+    X, y, metadata = load_motor_imagery([1, 7])
+    original, y_original, metadata_original = fetch_eegbci(
+        [1, 7], channels=X.ch_names, tmax=4.1, band=(4, 38)
+    )
+    np.testing.assert_allclose(X, original, rtol=0, atol=0.1251)
+    np.testing.assert_array_equal(y, y_original)
+    pd.testing.assert_frame_equal(metadata, metadata_original)
+
+
+def test_the_sample_says_whose_it_is_and_goes_into_the_wheel():
+    folder = Path(skeeg.__file__).parent
+    attribution = (folder / "datasets" / "data" / "README.md").read_text(encoding="utf-8")
+    for words in ("Open Data Commons Attribution License 1.0", "Schalk", "Goldberger", "eegmmidb/1.0.0"):
+        assert words in attribution
+    assert 1e6 < (folder / "datasets" / "data" / "motor_imagery.npz").stat().st_size < 8e6
+    # A wheel cannot be built offline: what is no code must be named in pyproject.toml.
+    project = tomllib.loads((folder.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    named = {
+        path
+        for package, patterns in project["tool"]["setuptools"]["package-data"].items()
+        for pattern in patterns
+        for path in folder.parent.joinpath(*package.split(".")).glob(pattern)
+    }
+    others = {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert others == named
 
 
 # Files ---------------------------------------------------------------------------------------------------

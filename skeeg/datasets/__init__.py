@@ -1,4 +1,4 @@
-"""Trials to learn from: simulated, of PhysioNet's EEG motor imagery data base, and of files of one's own.
+"""Trials to learn from: a real sample, PhysioNet's EEG motor imagery data, simulated, of one's own files.
 
 Each function returns ``X, y, metadata``: trials in µV as an :class:`skeeg.EEGArray` (an ndarray that knows
 its sampling rate and channel names), labels as strings, and a DataFrame with the columns ``subject``,
@@ -7,6 +7,7 @@ its sampling rate and channel names), labels as strings, and a DataFrame with th
 
 from skeeg.datasets.eegbci import fetch_eegbci
 from skeeg.datasets.files import load_epochs
+from skeeg.datasets.sample import load_motor_imagery
 from skeeg.datasets.simulated import make_motor_imagery
 
-__all__ = ["fetch_eegbci", "load_epochs", "make_motor_imagery"]
+__all__ = ["fetch_eegbci", "load_epochs", "load_motor_imagery", "make_motor_imagery"]

@@ -25,6 +25,7 @@ _IMAGERY_RUNS = (4, 6, 8, 10, 12, 14)
         "tmin": [Interval(Real, 0, None, closed="left")],
         "tmax": [Interval(Real, 0, None, closed="neither")],
         "sfreq": [Interval(Real, 0, None, closed="neither")],
+        "band": ["array-like", None],
     },
     prefer_skip_nested_validation=True,
 )
@@ -37,6 +38,7 @@ def fetch_eegbci(
     tmin=0.0,
     tmax=3.0,
     sfreq=160.0,
+    band=None,
 ):
     """Load imagined (or executed) movements of up to 109 people, 64 channels.
 
@@ -59,11 +61,14 @@ def fetch_eegbci(
         movement lasts about 4 s.
     sfreq : float, default=160.0
         Sampling rate in Hz; recordings of another rate are resampled (subjects 88, 92 and 100 have 128 Hz).
+    band : (float, float), optional
+        Pass band in Hz. The whole recording is filtered, before it is cut into trials, so that trials have
+        no edges of a filter; MNE's zero-phase FIR filter, with its defaults. Unfiltered by default.
 
     Returns
     -------
     X : EEGArray of float32, shape (n_trials, n_chans, round((tmax - tmin) * sfreq))
-        Trials in µV, unfiltered.
+        Trials in µV.
     y : ndarray of str, shape (n_trials,)
         Movement.
     metadata : DataFrame
@@ -73,7 +78,7 @@ def fetch_eegbci(
     ------
     ValueError
         When a subject, run, class or channel does not exist, a subject or run is named twice, runs hold none
-        of the classes, or the window is empty.
+        of the classes, the window is empty, or the band is none below half the sampling rate.
     FileNotFoundError
         When recordings are not there and cannot be downloaded.
 
@@ -90,22 +95,23 @@ def fetch_eegbci(
     import pandas as pd
     from tqdm.auto import tqdm
 
-    subjects = _whole_numbers("subjects", subjects, range(1, N_SUBJECTS + 1))
+    subjects = whole_numbers("subjects", subjects, range(1, N_SUBJECTS + 1))
     classes = np.atleast_1d(classes).tolist()
     if unknown := [name for name in classes if name not in _HANDS + _HANDS_OR_FEET]:
         raise ValueError(f"classes={unknown} were not recorded; choose from {_HANDS + _HANDS_OR_FEET}")
     if runs is None:
         runs = [run for run in _IMAGERY_RUNS if set(_MEANING[run]) & set(classes)]
-    runs = _whole_numbers("runs", runs, sorted(_MEANING))
+    runs = whole_numbers("runs", runs, sorted(_MEANING))
     if missing := [name for name in classes if not any(name in _MEANING[run] for run in runs)]:
         raise ValueError(f"runs={runs} hold no trials of {missing}")
     if round((tmax - tmin) * sfreq) < 1:
         raise ValueError(f"The window from tmin={tmin} to tmax={tmax} s holds no sample at sfreq={sfreq} Hz")
+    band = check_band(band, sfreq)
 
     X, y, rows = [], [], []
     for subject in tqdm(subjects, desc="EEGBCI", unit="subject", disable=None):
         for run in runs:
-            trials, labels, names = _read_run(subject, run, classes, channels, tmin, tmax, sfreq)
+            trials, labels, names = _read_run(subject, run, classes, channels, tmin, tmax, sfreq, band)
             X.append(trials)
             y.append(labels)
             rows += [(subject, 1, run)] * len(labels)
@@ -113,7 +119,8 @@ def fetch_eegbci(
     return EEGArray(np.concatenate(X), sfreq, names), np.concatenate(y), metadata
 
 
-def _whole_numbers(name, values, allowed):
+def whole_numbers(name, values, allowed):
+    """Check one or several numbers against those there are; give them as a list."""
     values = np.atleast_1d(values).tolist()
     if not values:
         raise ValueError(f"{name} is empty; choose from {allowed[0]} to {allowed[-1]}")
@@ -124,7 +131,22 @@ def _whole_numbers(name, values, allowed):
     return values
 
 
-def _read_run(subject, run, classes, channels, tmin, tmax, sfreq):
+def check_band(band, sfreq):
+    """Check a pass band against the sampling rate; give it as two floats, or None."""
+    if band is None:
+        return None
+    try:
+        low, high = map(float, band)
+    except (TypeError, ValueError):  # not two, or no numbers
+        low = high = 0.0
+    if not 0 < low < high < sfreq / 2:
+        raise ValueError(
+            f"band={band} must be two frequencies in Hz, 0 < low < high < {sfreq / 2:g} (half of sfreq)"
+        )
+    return low, high
+
+
+def _read_run(subject, run, classes, channels, tmin, tmax, sfreq, band):
     """Trials of one recording: (n_trials, n_chans, n_times) float32 in µV, labels, channel names."""
     import mne
 
@@ -134,6 +156,8 @@ def _read_run(subject, run, classes, channels, tmin, tmax, sfreq):
         if unknown := [name for name in channels if name not in raw.ch_names]:
             raise ValueError(f"channels={unknown} were not recorded; choose from {raw.ch_names}")
         raw.pick(list(channels))
+    if band is not None:
+        raw.filter(*band, verbose="error")
     if raw.info["sfreq"] != sfreq:
         raw.resample(sfreq, verbose="error")
     n_times = round((tmax - tmin) * sfreq)
