@@ -1,6 +1,7 @@
 """What single estimators promise beyond the generic suites."""
 
 import copy
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import cloudpickle
@@ -504,3 +505,20 @@ def test_monitor_needs_validation_trials():
     X, y = np.random.default_rng(0).standard_normal((20, 3, 200)), np.arange(20) % 2
     with pytest.raises(ValueError, match="monitor=roc_auc needs validation trials"):
         AttentionBaseNetClassifier(monitor="roc_auc").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("params", "gain", "y", "message"),
+    [
+        ({}, 1e-6, Y, "looks like volts"),
+        ({"freeze_encoder": True}, 1, Y, "encoder of random weights"),
+        ({"train_split": 0.01}, 1, Y, "too few to hold out"),
+        ({"callbacks": [_Interrupt()]}, 1, Y, "training stopped after 1 epochs"),
+    ],
+)
+def test_warnings_name_the_line_that_called_fit(params, gain, y, message):
+    clf = AttentionBaseNetClassifier(**QUICK, **params)
+    with pytest.warns(UserWarning, match=message) as caught:
+        clf.fit(gain * X, y)
+    (warning,) = [w for w in caught if re.search(message, str(w.message))]
+    assert warning.filename == __file__

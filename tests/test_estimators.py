@@ -1,9 +1,12 @@
 """The generic suites, over every estimator: scikit-learn's own and skeeg's."""
 
 import inspect
+import pydoc
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from adapter import tabular
@@ -130,3 +133,27 @@ def test_every_public_estimator_is_checked():
         if inspect.isclass(cls := getattr(skeeg, name)) and issubclass(cls, EEGClassifier)
     }
     assert public - {EEGClassifier} == set(ESTIMATORS[:-1])
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS[:-1], ids=lambda cls: cls.__name__)
+def test_what_dir_lists_is_documented(cls):
+    X, y = np.random.default_rng(0).normal(0, 10, (12, 3, 250)), np.arange(12) % 2
+    fitted = quick(cls, max_epochs=1).fit(X, y)
+    entries = re.findall(r"^    ([\w, ]+) : ", cls.__doc__ + EEGClassifier.__doc__, re.MULTILINE)
+    documented = {name for entry in entries for name in entry.split(", ")}
+    for name in dir(fitted):
+        if not name.startswith("_") and name not in documented | {"module"}:
+            assert inspect.getdoc(getattr(cls, name)), name
+    shown = set(fitted._get_fitted_attr_html())
+    assert shown <= documented
+    assert {"classes_", "module_", "history_", "n_chans_"} <= shown
+    assert shown.isdisjoint({"prefixes_", "virtual_params_", "callbacks_", "optimizer_", "init_context_"})
+    assert "forward_iter" not in dir(fitted)
+    assert callable(fitted.forward_iter)
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS[:-1], ids=lambda cls: cls.__name__)
+def test_help_is_two_screens_long(cls):
+    own, *_ = pydoc.plain(pydoc.render_doc(cls)).partition("Methods inherited from")
+    before, *_ = own.partition("Data and other attributes defined here")
+    assert before.count("\n") < 120

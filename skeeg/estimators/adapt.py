@@ -248,6 +248,6 @@ def start_from(module, trained, *, same_classes, params, trained_params):
             f"the pretrained network was trained with {differing}: its weights fit, but serve another "
             "function now; give the same parameters",
             UserWarning,
-            stacklevel=8,
+            stacklevel=7,
         )
     module.load_state_dict(weights | learned)

@@ -16,11 +16,9 @@ from skeeg.estimators.data import (
     as_tensor,
     check_labels,
     check_weights,
-    class_weights,
-    copies_and_weights,
     filled,
     learn_recording,
-    order_keys,
+    order_and_weights,
     typical_scale,
     warn_of_another_scale,
 )
@@ -43,7 +41,19 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     Subclasses name their network in the class attribute ``module`` and list its parameters, flat, in their
     own ``__init__``; everything else is here. ``fit`` learns the shape of the data, the classes and, from
-    ``mne.Epochs``, the sampling rate and the channel names.
+    ``mne.Epochs``, the sampling rate and the channel names. The parameters, by what they are for:
+
+    ==========  ========================================================================================
+    data        ``sfreq``
+    loss        ``loss``, ``compactness_weight``, ``explicit_force_weight``, ``label_smoothing``,
+                ``class_weight``
+    learning    ``max_epochs``, ``batch_size``, ``lr``, ``weight_decay``, ``optimizer``, ``lr_schedule``,
+                ``augmentation``
+    validation  ``train_split``, ``monitor``, ``patience``, ``refit_epochs``
+    going on    ``warm_start``, ``pretrained``, ``freeze_encoder``, ``missing_channels``
+    running     ``random_state``, ``device``, ``compile``, ``verbose``, ``callbacks``,
+                ``iterator_train``, ``iterator_valid``
+    ==========  ========================================================================================
 
     Parameters
     ----------
@@ -73,6 +83,8 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     lr_schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="one_cycle"
         How the learning rate changes; options through ``lr_schedule__...``, see
         :mod:`skeeg.estimators.schedules`.
+    augmentation : Augmentation, list of Augmentation, or None, default=None
+        Label-preserving transforms of training batches, see :mod:`skeeg.augmentation`.
     train_split : float, splitter, array-like of int, or None, default=None
         Trials held out for validation: a fraction (stratified, shuffled; where ``groups`` are given whole
         groups, the nearest to it that there are: of two groups one), the first split of a scikit-learn
@@ -85,26 +97,6 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     refit_epochs : int, default=0
         After the best weights (and their optimiser state) are restored, train this many epochs more on
         the training and validation trials together, and keep the last weights.
-    augmentation : Augmentation, list of Augmentation, or None, default=None
-        Label-preserving transforms of training batches, see :mod:`skeeg.augmentation`.
-    random_state : int, RandomState instance or None, default=None
-        Decides initial weights, shuffling, dropout, augmentation and the validation split. The global
-        generators of torch and NumPy are neither read nor changed.
-    device : str or torch.device, default="auto"
-        "auto" takes CUDA or MPS where present, else the CPU.
-    callbacks : list of skorch callbacks, "disable" or None, default=None
-        Callbacks, in skorch's manner. With ``skorch.callbacks.LRScheduler``, set ``lr_schedule="constant"``.
-        An estimator that has callbacks is pickled, not saved by ``save``.
-    iterator_train, iterator_valid : class, default=TrialIterator
-        Called with a :class:`skeeg.estimators.iterators.TrialDataset`, ``batch_size`` and, for training,
-        ``shuffle=True``; ``torch.utils.data.DataLoader`` fits.
-    compile : bool, default=False
-        Run the network through ``torch.compile``. On two cores, after 4 to 40 seconds of compiling, epochs
-        of 288 x 22 x 1000 took as long as without, up to a quarter less with AttentionBaseNet and
-        SincShallowNet, up to twice the time with FBLightConvNet: on a CPU it hardly pays.
-    verbose : int, default=1
-        0 is quiet; 1 shows a progress bar on a terminal for fits longer than a few seconds, outside
-        searches; 2 shows it always.
     warm_start : bool, default=False
         Let ``fit`` go on from the present weights and optimiser state instead of starting afresh. Parameters
         that would need another network, loss or optimiser must be as they were.
@@ -119,6 +111,24 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     missing_channels : {"raise", "interpolate"}, default="raise"
         What becomes of channels that the pretrained network wants and X does not have: an error, or
         spherical splines over the other channels (MNE).
+    random_state : int, RandomState instance or None, default=None
+        Decides initial weights, shuffling, dropout, augmentation and the validation split. The global
+        generators of torch and NumPy are neither read nor changed.
+    device : str or torch.device, default="auto"
+        "auto" takes CUDA or MPS where present, else the CPU.
+    compile : bool, default=False
+        Run the network through ``torch.compile``. On two cores, after 4 to 40 seconds of compiling, epochs
+        of 288 x 22 x 1000 took as long as without, up to a quarter less with AttentionBaseNet and
+        SincShallowNet, up to twice the time with FBLightConvNet: on a CPU it hardly pays.
+    verbose : int, default=1
+        0 is quiet; 1 shows a progress bar on a terminal for fits longer than a few seconds, outside
+        searches; 2 shows it always.
+    callbacks : list of skorch callbacks, "disable" or None, default=None
+        Callbacks, in skorch's manner. With ``skorch.callbacks.LRScheduler``, set ``lr_schedule="constant"``.
+        An estimator that has callbacks is pickled, not saved by ``save``.
+    iterator_train, iterator_valid : class, default=TrialIterator
+        Called with a :class:`skeeg.estimators.iterators.TrialDataset`, ``batch_size`` and, for training,
+        ``shuffle=True``; ``torch.utils.data.DataLoader`` fits.
     **routed : dict
         skorch's routed names, such as ``optimizer__betas`` or ``callbacks__name__option``.
 
@@ -145,6 +155,8 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         With ``pretrained``, what the network's channels are made of; None where they are those of X.
     best_epoch_ : int
         Epoch (from 1) whose weights were kept.
+    device_ : torch.device
+        Where the network is.
 
     Raises
     ------
@@ -290,7 +302,10 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                     raise ValueError(
                         "all validation trials have sample_weight 0; hold out others, by train_split"
                     )
-            everything, train = self._training_trials(data, y, weights, train)
+            codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+            train, weights = order_and_weights(data, codes, weights, train, self.class_weight, self.classes_)
+            tensors = as_tensor(data), torch.from_numpy(codes), torch.from_numpy(weights.astype(np.float32))
+            everything = TrialDataset(*tensors, y)
             self._augmenter = Augmenter(self.augmentation, self.ch_names_, self.classes_, seed, self.device_)
             if afresh:
                 self.initialize()
@@ -321,17 +336,6 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             )
         self.n_chans_, self.n_times_, self.sfreq_, self.ch_names_ = recording
         self.n_features_in_ = self.n_chans_ * self.n_times_
-
-    def _training_trials(self, data, y, weights, train):
-        """Weigh trials, and give those to train on an order that does not depend on the one given."""
-        codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-        copies, weights = copies_and_weights(weights)
-        train = np.repeat(train, copies[train])
-        train = train[np.lexsort((codes[train], order_keys(data)[train]))]
-        weights = weights * class_weights(self.class_weight, codes[train], self.classes_)[codes]
-        weights /= weights[train].mean()
-        tensors = as_tensor(data), torch.from_numpy(codes), torch.from_numpy(weights.astype(np.float32))
-        return TrialDataset(*tensors, y), train
 
     # ----- prediction -------------------------------------------------------------------------------------
 

@@ -115,7 +115,7 @@ def learn_recording(trials, sfreq):
             f"X has more channels, {n_chans}, than samples, {n_times}: are its "
             "axes (n_trials, n_chans, n_times)?",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     return Recording(n_chans, n_times, sfreq if trials.sfreq is None else trials.sfreq, trials.ch_names)
 
@@ -289,6 +289,40 @@ def class_weights(class_weight, codes, classes):
     return weights
 
 
+def order_and_weights(data, codes, weights, train, class_weight, classes):
+    """Put training trials in an order of their own, and weigh them.
+
+    Parameters
+    ----------
+    data : ndarray, shape (n_trials, n_chans, n_times)
+        All trials.
+    codes : ndarray of int, shape (n_trials,)
+        Places in ``classes`` of their labels.
+    weights : ndarray, shape (n_trials,)
+        Their weights.
+    train : ndarray of int
+        Which of them are trained on.
+    class_weight : dict, "balanced" or None
+        As in :class:`skeeg.EEGClassifier`.
+    classes : ndarray
+        The labels, sorted.
+
+    Returns
+    -------
+    train : ndarray of int
+        The training trials, each as often as it counts, in an order that does not depend on the one given.
+    weights : ndarray, shape (n_trials,)
+        Weight of each trial in the loss; 1 in the mean over ``train``.
+    """
+    copies, weights = copies_and_weights(weights)
+    train = np.repeat(train, copies[train])
+    flat = data.reshape(len(data), -1)
+    keys = flat @ np.random.default_rng(0).standard_normal(flat.shape[1], dtype=np.float32)
+    train = train[np.lexsort((codes[train], keys[train]))]
+    weights = weights * class_weights(class_weight, codes[train], classes)[codes]
+    return train, weights / weights[train].mean()
+
+
 # ----- tensors --------------------------------------------------------------------------------------------
 
 
@@ -296,12 +330,6 @@ def as_tensor(data):
     """Share an array's memory with a tensor, or copy it where it is read-only."""
     # torch warns of read-only memory, such as joblib's memory maps; a copy of them is writable
     return torch.from_numpy(data if data.flags.writeable else data.copy())
-
-
-def order_keys(data):
-    """Give each trial a number of its own, by which an order does not depend on the order given."""
-    flat = data.reshape(len(data), -1)
-    return flat @ np.random.default_rng(0).standard_normal(flat.shape[1], dtype=np.float32)
 
 
 def filled(batch, multiple=8):

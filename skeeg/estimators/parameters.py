@@ -71,6 +71,7 @@ class TrainingParameters(BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "optimizer": [StrOptions(set(optimizers)), type],
         "lr_schedule": [StrOptions(set(schedules))],
+        "augmentation": [Augmentation, list, None],
         "train_split": [
             Interval(Real, 0, 1, closed="neither"),
             HasMethods("split"),
@@ -80,18 +81,17 @@ class TrainingParameters(BaseEstimator):
         "monitor": [StrOptions({"loss", "accuracy", *get_scorer_names()}), callable],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "refit_epochs": [Interval(Integral, 0, None, closed="left")],
-        "augmentation": [Augmentation, list, None],
-        "random_state": ["random_state"],
-        "device": [str, torch.device],
-        "callbacks": [list, StrOptions({"disable"}), None],
-        "iterator_train": [callable],
-        "iterator_valid": [callable],
-        "compile": ["boolean"],
-        "verbose": ["verbose"],
         "warm_start": ["boolean"],
         "pretrained": [str, os.PathLike, BaseEstimator, None],
         "freeze_encoder": ["boolean"],
         "missing_channels": [StrOptions({"raise", "interpolate"})],
+        "random_state": ["random_state"],
+        "device": [str, torch.device],
+        "compile": ["boolean"],
+        "verbose": ["verbose"],
+        "callbacks": [list, StrOptions({"disable"}), None],
+        "iterator_train": [callable],
+        "iterator_valid": [callable],
     }
 
     def __init__(
@@ -109,22 +109,22 @@ class TrainingParameters(BaseEstimator):
         weight_decay=0.01,
         optimizer="adamw",
         lr_schedule="one_cycle",
+        augmentation=None,
         train_split=None,
         monitor="loss",
         patience=None,
         refit_epochs=0,
-        augmentation=None,
-        random_state=None,
-        device="auto",
-        callbacks=None,
-        iterator_train=TrialIterator,
-        iterator_valid=TrialIterator,
-        compile=False,
-        verbose=1,
         warm_start=False,
         pretrained=None,
         freeze_encoder=False,
         missing_channels="raise",
+        random_state=None,
+        device="auto",
+        compile=False,
+        verbose=1,
+        callbacks=None,
+        iterator_train=TrialIterator,
+        iterator_valid=TrialIterator,
         **routed,
     ):
         self.sfreq = sfreq
@@ -139,22 +139,22 @@ class TrainingParameters(BaseEstimator):
         self.weight_decay = weight_decay
         self.optimizer = optimizer
         self.lr_schedule = lr_schedule
+        self.augmentation = augmentation
         self.train_split = train_split
         self.monitor = monitor
         self.patience = patience
         self.refit_epochs = refit_epochs
-        self.augmentation = augmentation
-        self.random_state = random_state
-        self.device = device
-        self.callbacks = callbacks
-        self.iterator_train = iterator_train
-        self.iterator_valid = iterator_valid
-        self.compile = compile
-        self.verbose = verbose
         self.warm_start = warm_start
         self.pretrained = pretrained
         self.freeze_encoder = freeze_encoder
         self.missing_channels = missing_channels
+        self.random_state = random_state
+        self.device = device
+        self.compile = compile
+        self.verbose = verbose
+        self.callbacks = callbacks
+        self.iterator_train = iterator_train
+        self.iterator_valid = iterator_valid
         for name in routed:
             if not is_routed(name):
                 raise TypeError(
@@ -168,6 +168,8 @@ class TrainingParameters(BaseEstimator):
         if "__init__" in vars(cls):
             cls.__init__.__signature__ = full_signature(cls)
         super().__init_subclass__(**kwargs)
+        if "set_score_request" in vars(cls) and "score" not in vars(cls):
+            del cls.set_score_request  # scikit-learn writes it into every class, where one suffices
 
     @classmethod
     def _get_param_names(cls):

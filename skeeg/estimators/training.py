@@ -139,7 +139,7 @@ class Trainer:
             warnings.warn(
                 f"training stopped after {len(self.history)} epochs; the weights {which} are kept",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=6,
             )
 
     def _settle(self, valid):

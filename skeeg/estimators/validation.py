@@ -88,7 +88,7 @@ def _split_fraction(fraction, y, groups, seed):
             f"{len(y)} trials, {counts.min()} in the smallest class, are too few to hold out "
             f"train_split={fraction} of them; training without validation",
             UserWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
         return everything, None
     if groups is not None:
@@ -104,6 +104,6 @@ def _split_fraction(fraction, y, groups, seed):
             f"{n_groups} group(s) cannot be held out whole with every class left to train on; "
             "holding out trials of every group instead",
             UserWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
     return next(StratifiedShuffleSplit(1, test_size=n_valid, random_state=seed).split(y, y))

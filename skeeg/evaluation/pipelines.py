@@ -4,15 +4,12 @@ from functools import partial
 
 from sklearn.pipeline import make_pipeline
 
-from skeeg import (
-    AttentionBaseNetClassifier,
-    EuclideanAlignment,
-    FBLightConvNetClassifier,
-    Scaler,
-    SincShallowNetClassifier,
-    SSTDPNClassifier,
-)
+from skeeg.estimators.attention_base_net import AttentionBaseNetClassifier
+from skeeg.estimators.fb_light_conv_net import FBLightConvNetClassifier
+from skeeg.estimators.sinc_shallow_net import SincShallowNetClassifier
+from skeeg.estimators.sstdpn import SSTDPNClassifier
 from skeeg.modules.attention import ATTENTION_BLOCKS
+from skeeg.preprocessing import EuclideanAlignment, Scaler
 
 
 def _network(classifier, /, *, aligned=False, sfreq, random_state, max_epochs, **parameters):
