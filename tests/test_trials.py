@@ -2,17 +2,23 @@
 
 import copy
 import pickle
+import types
+from pathlib import Path
 
 import joblib
+import mne
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from skeeg import EEGArray
-from skeeg.trials import as_trials, same_rate
+from skeeg import AttentionBaseNetClassifier, EEGArray, EuclideanAlignment, Scaler
+from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm
+from skeeg.preprocessing import BandPass
+from skeeg.trials import as_trials, epochs_labels, open_trials, same_rate
 
 NAMES = ("C3", "Cz", "C4")
 
@@ -306,3 +312,348 @@ def test_names_in_bytes_are_text():
 def test_rates_are_one_but_for_rounding(one, other, same):
     assert same_rate(one, other) is same
     assert as_trials(make_array(sfreq=one or other)).sfreq == float(one or other)
+
+
+# Containers -----------------------------------------------------------------------------------------------
+
+DATA = np.random.default_rng(0).standard_normal((4, 3, 50)).astype(np.float32)
+CODES = [7, 8, 7, 8]
+
+
+def make_epochs(n_trials=4, seed=0, sfreq=100.0, preload=True, **options):
+    rng = np.random.default_rng(seed)
+    raw = mne.io.RawArray(
+        1e-5 * rng.standard_normal((4, 100 * n_trials + 100)),
+        mne.create_info(["C3", "Cz", "C4", "EOG"], sfreq, ["eeg"] * 3 + ["eog"]),
+        verbose="error",
+    )
+    events = np.column_stack([100 * np.arange(n_trials) + 20, np.zeros(n_trials, int), CODES[:n_trials]])
+    event_id = {"left": 7, "right": 8}
+    return mne.Epochs(
+        raw, events, event_id, 0, 0.49, baseline=None, preload=preload, verbose="error", **options
+    )
+
+
+def of_objects(items):
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+class DataArray:
+    """What as_trials asks of an xarray.DataArray."""
+
+    def __init__(self, data, dims, coords):
+        self.data, self.dims, self.coords = data, dims, coords
+        self.shape, self.dtype = data.shape, data.dtype
+
+    def transpose(self, *dims):
+        return DataArray(self.data.transpose([self.dims.index(d) for d in dims]), dims, self.coords)
+
+    def __getitem__(self, key):
+        return self.data[key]
+
+
+class Windows(torch.utils.data.Dataset):
+    """What as_trials asks of a data set of braindecode's: windows of a recording, and its info."""
+
+    def __init__(self, data, y, names=NAMES, sfreq=100.0):
+        self.data, self.y = data, y
+        self.raw = types.SimpleNamespace(info=mne.create_info(list(names), sfreq, "eeg"))
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, i):
+        return self.data[i], self.y[i], [0, 10 * i, 10 * i + 50]
+
+
+class Slices:
+    """What as_trials asks of a data set of h5py or zarr."""
+
+    def __init__(self, data):
+        self.data, self.shape, self.dtype = data, data.shape, data.dtype
+
+    def __getitem__(self, key):
+        assert isinstance(key, slice)
+        return self.data[key]
+
+
+TENSORS = torch.utils.data.TensorDataset(torch.from_numpy(DATA), torch.tensor(CODES))
+WINDOWS = torch.utils.data.ConcatDataset([Windows(DATA[:2], "ab"), Windows(DATA[2:], "ba")])
+SAME = {
+    "list of arrays": (list(DATA), None),
+    "tuple of arrays": (tuple(DATA), None),
+    "list of tensors": (list(torch.from_numpy(DATA)), None),
+    "nested lists": (DATA.tolist(), None),
+    "Series": (pd.Series(list(DATA), index=[3, 1, 2, 0]), None),
+    "object array of trials": (of_objects(list(DATA)), None),
+    "object array of numbers": (DATA.astype(object), None),
+    "object array of channels": (np.array([of_objects(list(trial)) for trial in DATA]), None),
+    "float64": (DATA.astype(np.float64), None),
+    "other byte order": (DATA.astype(">f4"), None),
+    "Fortran order": (np.asfortranarray(DATA), None),
+    "reversed": (DATA[::-1, ::-1, ::-1].copy()[::-1, ::-1, ::-1], None),
+    "nothing masked": (np.ma.masked_invalid(DATA), None),
+    "tensor": (torch.from_numpy(DATA), None),
+    "TensorDataset": (TENSORS, CODES),
+    "TensorDataset without labels": (torch.utils.data.TensorDataset(torch.from_numpy(DATA)), None),
+    "Subset": (torch.utils.data.Subset(TENSORS, [0, 1, 2, 3]), CODES),
+    "windows": (WINDOWS, list("abba")),
+    "part of windows": (torch.utils.data.Subset(WINDOWS, range(4)), list("abba")),
+    "DataArray": (DataArray(DATA, ("trial", "channel", "time"), {}), None),
+    "axes of other names": (DataArray(DATA, ("dim_0", "dim_1", "dim_2"), {}), None),
+    "h5py": (Slices(DATA), None),
+}
+
+
+@pytest.mark.parametrize(("X", "labels"), SAME.values(), ids=SAME)
+def test_trials_in_any_container(X, labels):
+    trials = as_trials(X)
+    np.testing.assert_array_equal(trials.data, DATA)
+    assert trials.data.dtype == np.float32 and trials.data.flags.c_contiguous
+    assert (None if trials.labels is None else trials.labels.tolist()) == labels
+
+
+def test_windows_know_their_recording():
+    assert (as_trials(WINDOWS).sfreq, as_trials(WINDOWS).ch_names) == (100.0, NAMES)
+    part = torch.utils.data.Subset(WINDOWS, [3, 0])
+    assert as_trials(part).ch_names == NAMES and as_trials(part).labels.tolist() == ["a", "a"]
+    np.testing.assert_array_equal(as_trials(part).data, DATA[[3, 0]])
+    other = Windows(DATA, "abab", ("C4", "Cz", "C3"))
+    with pytest.raises(ValueError, match="the recordings of X differ"):
+        as_trials(torch.utils.data.ConcatDataset([Windows(DATA, "abab"), other]))
+
+
+def test_axes_of_a_data_array_are_found_by_their_names():
+    coords = {"ch": np.array(NAMES), "time": np.arange(50) / 250}
+    trials = as_trials(DataArray(DATA.transpose(2, 0, 1), ("time", "epoch", "ch"), coords))
+    np.testing.assert_array_equal(trials.data, DATA)
+    assert trials.ch_names == NAMES and trials.sfreq == pytest.approx(250, rel=1e-9)
+    samples = DataArray(DATA, ("trial", "channel", "time"), {"time": np.arange(50)})
+    assert as_trials(samples).sfreq is None  # sample numbers, of which the rate is not known
+    with pytest.raises(ValueError, match=r"axes .*: transpose it to \(trial, channel, time\)"):
+        as_trials(DataArray(DATA, ("time", "x", "y"), {}))
+
+
+def test_epochs_may_be_given_other_labels():
+    epochs = make_epochs()
+    epochs.events[:, 2] = [1, 2, 3, 4]
+    assert as_trials(epochs).labels is None
+    np.testing.assert_array_equal(as_trials(epochs).data, as_trials(make_epochs()).data)
+    with pytest.raises(ValueError, match=r"codes \[1, 2, 3, 4\] that event_id=.*give y"):
+        epochs_labels(epochs)
+    epochs.events[:, 2] = [8, 8, 7, 7]
+    assert as_trials(epochs).labels.tolist() == ["right", "right", "left", "left"]
+    clf = AttentionBaseNetClassifier(max_epochs=1)
+    with pytest.raises(ValueError, match="requires y"):
+        epochs.events[:, 2] = 1
+        clf.fit(epochs)
+    assert clf.fit(epochs, [0, 1, 0, 1]).classes_.tolist() == [0, 1]
+
+
+def spectrum():
+    return make_epochs().compute_psd(verbose="error")
+
+
+def maps():
+    return make_epochs().compute_tfr("morlet", [10.0, 20.0], n_cycles=2, verbose="error")
+
+
+def masked():
+    X = np.ma.array(DATA, mask=False)
+    X[2, 1, 5:9] = np.ma.masked
+    return X
+
+
+TABLE = pd.DataFrame({"C3": np.arange(6.0), "Cz": np.arange(6.0)})
+TIMES = pd.MultiIndex.from_product([[0, 1], [0.0, 0.1, 0.2]], names=["trial", "time"])
+REFUSED = {
+    "generator": (lambda: (t for t in DATA), TypeError, r"X is a generator.*give np.stack\(list\(X\)\)"),
+    "map": (lambda: map(np.asarray, DATA), TypeError, r"X is a map, .* np.stack\(list\(X\)\)"),
+    "set": (lambda: {1, 2}, TypeError, "X is a set, which has no order"),
+    "values": (lambda: {"a": DATA}.values(), TypeError, "X is a dict_values: expected an array"),
+    "object": (object, TypeError, "X is a object: expected an array"),
+    "dict": (
+        lambda: {"X": DATA, "y": CODES},
+        TypeError,
+        r"a dict with the keys \['X', 'y'\]: give the array",
+    ),
+    "loader": (lambda: torch.utils.data.DataLoader(TENSORS), TypeError, "X is a DataLoader.*give X.dataset"),
+    "dicts": (lambda: [{"X": DATA[0]}] * 2, TypeError, r"X gives dicts with the keys \['X'\]"),
+    "table": (lambda: TABLE, TypeError, r"X is a DataFrame of shape \(6, 2\).*X.to_numpy\(\).reshape"),
+    "levels": (lambda: TABLE.set_index(TIMES), TypeError, r"a DataFrame .*X.groupby\(level=0\)"),
+    "tables": (lambda: [TABLE, TABLE], TypeError, "X is a list of DataFrames.*table.to_numpy"),
+    "masked": (masked, ValueError, r"X has 4 masked values, the first in trial 2, in 1 trials: .*X.filled"),
+    "spectrum": (
+        spectrum,
+        TypeError,
+        "X is an mne EpochsSpectrum: .* power at frequencies.*give the mne.Epochs",
+    ),
+    "maps": (maps, TypeError, "X is an mne EpochsTFR.* power at frequencies"),
+    "average": (lambda: make_epochs().average(), TypeError, "X is an mne Evoked.*: an average of trials"),
+    "averages": (lambda: [make_epochs().average()], TypeError, "X is a list of mne Evoked.*: an average"),
+    "montage": (
+        lambda: mne.create_info(2, 100.0),
+        TypeError,
+        "X is an mne Info: give mne.Epochs, or an array",
+    ),
+    "path": (lambda: Path("a-epo.fif"), ValueError, "X holds text, .*a-epo.fif.*load_epochs"),
+    "bool": (lambda: DATA > 0, ValueError, "X holds True and False"),
+    "complex": (lambda: DATA + 0j, ValueError, "Complex data not supported: .*X.real"),
+    "complex tensor": (lambda: torch.zeros(2, 3, 4, dtype=torch.cfloat), ValueError, "Complex data"),
+    "dates": (lambda: DATA.astype("M8[s]"), ValueError, r"text or dates \(dtype datetime64"),
+    "text among numbers": (lambda: [[[1.0, "a"]]], ValueError, "X holds text"),
+    "nothing among numbers": (lambda: [[[1.0, None]]], ValueError, "Input X contains NaN"),
+    "records": (lambda: np.zeros((2, 3, 4), [("v", float)]), ValueError, r"with the fields \('v',\)"),
+    "sparse tensor": (lambda: torch.zeros(2, 3, 4).to_sparse(), TypeError, "Sparse data.*to_dense"),
+    "meta tensor": (lambda: torch.zeros(2, 3, 4, device="meta"), TypeError, "without plain numbers"),
+    "ragged Series": (
+        lambda: pd.Series([DATA[0], DATA[0, :, 1:]]),
+        ValueError,
+        "unequal shapes: .*at index 1",
+    ),
+    "ragged tensors": (lambda: list(map(torch.zeros, [(2, 3), (3, 3)])), ValueError, "unequal shapes"),
+    "X and y": (lambda: (DATA, CODES), ValueError, "X is a tuple of trials of unequal shapes"),
+    "empty list": (list, ValueError, r"X is 1-dimensional"),
+    "empty data set": (
+        lambda: torch.utils.data.Subset(TENSORS, []),
+        ValueError,
+        r"Found array with 0 sample",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "error", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_holds_no_trials_is_named(make, error, message):
+    with pytest.raises(error, match=message) as caught:
+        as_trials(make())
+    assert "\n" not in str(caught.value)
+
+
+def test_complex_epochs_are_refused():
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        as_trials(make_epochs().apply_hilbert())
+
+
+# Reading --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 9])
+@pytest.mark.parametrize(
+    "kind", ["float32", "float64", "lazy", "Epochs", "splits", "map", "windows", "order"]
+)
+def test_batches_are_the_whole(kind, size, monkeypatch, tmp_path):
+    monkeypatch.setattr("skeeg.trials._PIECE", 1000)  # two trials
+    np.save(tmp_path / "X.npy", DATA)
+    epochs = make_epochs()
+    X = {
+        "float32": DATA,
+        "float64": DATA.astype(float),
+        "lazy": make_epochs(preload=False),
+        "Epochs": epochs,
+        "splits": [epochs[3], epochs[0:2]],
+        "map": np.load(tmp_path / "X.npy", mmap_mode="r"),
+        "windows": WINDOWS,
+        "order": EEGArray(DATA, ch_names=NAMES),
+    }[kind]
+    reader = open_trials(X)
+    expected = as_trials(X).data
+    if kind == "order":
+        reader, expected = reader.in_order_of(["C4", "C3", "Cz"]), DATA[:, [2, 0, 1]]
+        assert reader.ch_names == ("C4", "C3", "Cz")
+    assert reader.shape == expected.shape and len(reader) == len(expected)
+    batches = list(reader.batches(size))
+    assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
+    np.testing.assert_array_equal(np.concatenate(batches), expected)
+    np.testing.assert_array_equal(reader.read(1, 3), expected[1:3])
+    assert all(batch.flags.c_contiguous and batch.dtype == np.float32 for batch in batches)
+
+
+def test_epochs_are_read_as_they_are_loaded():
+    lazy, loaded = make_epochs(preload=False, reject={"eeg": 5.4e-5}), make_epochs(reject={"eeg": 5.4e-5})
+    assert 0 < len(loaded) < 4
+    trials = as_trials(lazy)
+    np.testing.assert_allclose(trials.data, 1e6 * loaded.get_data("eeg"), rtol=1e-6)
+    assert trials.labels.tolist() == epochs_labels(loaded).tolist()
+    assert not lazy.preload and len(lazy.events) == 4
+    before = loaded.get_data().copy()
+    as_trials(loaded)
+    np.testing.assert_array_equal(loaded.get_data(), before)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("f2", "f4"), ("i2", "f4"), ("u1", "f4"), ("i4", "f8"), ("i8", "f8"), ("f4", "f4"), ("f8", "f8")],
+)
+def test_transformers_get_the_smallest_type_that_holds_the_numbers(given, expected):
+    X = (100 * DATA).astype(given)
+    trials = as_trials(X, [np.float64, np.float32])
+    assert trials.data.dtype == expected
+    np.testing.assert_array_equal(trials.data, X.astype(expected))
+
+
+# Values ---------------------------------------------------------------------------------------------------
+
+
+def damaged(value, dtype=np.float64, known=True):
+    X = np.ones((5, 3, 50), dtype)
+    X[3, 1, 20] = X[4, 0, 0] = value
+    return EEGArray(X, ch_names=NAMES) if known else X
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (3e38, r"a value too large to be squared, 3e\+38\."),
+        (-1.1e15, r"a value too large to be squared, -1\.1e\+15\."),
+        (np.nan, r"Input X contains NaN\."),
+        (-np.inf, r"Input X contains infinity"),
+    ],
+)
+def test_values_that_ruin_a_trial_are_located(value, message, dtype):
+    with pytest.raises(
+        ValueError, match=message + r".* 2 of 5 trials .* index 3: there channel 1 \(Cz\), sample 20"
+    ):
+        as_trials(damaged(value, dtype))
+    with pytest.raises(ValueError, match="channel 1, sample 20"):
+        as_trials(damaged(value, dtype, known=False), [np.float64, np.float32])
+
+
+def test_values_beyond_float32_are_given_as_they_were():
+    with pytest.raises(ValueError, match=r"too large to be squared, 1e\+39\. 2 of 5 trials"):
+        as_trials(damaged(1e39))
+
+
+def test_large_units_are_no_error():
+    X = np.full((3, 2, 40), 9e14, np.float32)
+    np.testing.assert_array_equal(as_trials(X).data, X)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        AttentionBaseNetClassifier(max_epochs=1, verbose=0),
+        BandPass(8, 30, 100),
+        EuclideanAlignment(),
+        Scaler(),
+        make_csp_lda(100),
+        make_fbcsp_lda(100),
+        make_mdm(100),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_everything_names_the_trial_of_a_huge_value(estimator):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 3, 200)).astype(np.float32), np.arange(20) % 2
+    bad = X.copy()
+    bad[12, 2, 100] = 3e38
+    message = r"3e\+38\. 1 of 20 trials are affected, the first at index 12: there channel 2, sample 100"
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(bad, y)
+    estimator.fit(X, y)
+    for method in ("transform", "predict", "predict_proba"):
+        if hasattr(estimator, method):
+            with pytest.raises(ValueError, match=message):
+                getattr(estimator, method)(bad)

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
 from skeeg.persistence import Kept
-from skeeg.trials import as_trials, same_rate
+from skeeg.trials import as_trials, open_trials, same_rate
 
 
 class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
@@ -78,15 +78,15 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
 
     def _check_trials(self, X):
         check_is_fitted(self)
-        trials = as_trials(X, dtype=[np.float64, np.float32])
-        n_chans, n_times = trials.data.shape[1:]
+        trials = open_trials(X, dtype=[np.float64, np.float32])
+        n_chans, n_times = trials.shape[1:]
         if (n_chans, n_times) != (self.n_chans_, self.n_times_):
             raise ValueError(
                 f"X has {n_chans * n_times} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input: trials of {n_chans} channels x {n_times} samples "
                 f"were given, fit saw {self.n_chans_} x {self.n_times_}"
             )
-        return trials.in_order_of(self.ch_names_)
+        return trials.in_order_of(self.ch_names_).trials()
 
     @contextlib.contextmanager
     def _unchanged_on_error(self):

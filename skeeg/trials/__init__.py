@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 import functools
-import math
-import sys
+import mmap
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import assert_all_finite, check_array
 
 from skeeg.trials.array import EEGArray
-from skeeg.trials.checks import check_groups, same_rate, typical_scale, warn_of_other_units
+from skeeg.trials.checks import (
+    LARGEST_VALUE,
+    check_groups,
+    check_values,
+    order_of_channels,
+    same_rate,
+    typical_scale,
+    warn_of_other_units,
+)
 from skeeg.trials.containers import (
     MICROVOLTS_PER_VOLT,
     epochs_labels,
-    epochs_to_array,
+    file_map,
+    find_source,
     holds_epochs,
-    is_epochs,
-    read_epochs,
+    numbers,
 )
 
 __all__ = [
     "MICROVOLTS_PER_VOLT",
     "EEGArray",
+    "TrialReader",
     "Trials",
     "as_trials",
     "check_groups",
     "epochs_labels",
-    "epochs_to_array",
     "holds_epochs",
-    "is_epochs",
+    "open_trials",
     "same_rate",
     "standard_montage",
     "typical_scale",
     "warn_of_other_units",
 ]
+
+_PIECE = 2**22  # bytes of trials that are converted at a time
 
 
 class Trials(NamedTuple):
@@ -59,33 +67,10 @@ class Trials(NamedTuple):
     labels: np.ndarray | None
 
     def in_order_of(self, ch_names):
-        """Put the channels in the order of ``ch_names``, where the names of both are known.
-
-        Parameters
-        ----------
-        ch_names : sequence of str or None
-            Names wanted.
-
-        Returns
-        -------
-        Trials
-            These, with channels re-ordered where needed.
-
-        Raises
-        ------
-        ValueError
-            When a name is missing or not wanted.
-        """
-        if ch_names is None or self.ch_names is None or tuple(ch_names) == self.ch_names:
+        """Put the channels in the order of ``ch_names``, where the names of both are known."""
+        order = order_of_channels(self.ch_names, ch_names)
+        if order is None:
             return self
-        missing = [name for name in ch_names if name not in self.ch_names]
-        unknown = [name for name in self.ch_names if name not in ch_names]
-        if missing or unknown:
-            raise ValueError(
-                f"X has other channels than the data of fit: {missing} are missing, {unknown} are unknown. "
-                "Pick the same channels"
-            )
-        order = [self.ch_names.index(name) for name in ch_names]
         return self._replace(data=np.ascontiguousarray(self.data[:, order]), ch_names=tuple(ch_names))
 
     def wrap(self, data, **changes):
@@ -97,15 +82,181 @@ class Trials(NamedTuple):
         return data if all(value is None for value in known.values()) else EEGArray(data, **known)
 
 
+class TrialReader:
+    """Checked trials that are read, and converted, when they are needed.
+
+    Made by :func:`open_trials`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n_trials, n_chans, n_times).
+    sfreq : float or None
+        Sampling rate in Hz.
+    ch_names : tuple of str or None
+        Channel names.
+    """
+
+    def __init__(self, source, dtype):
+        self._source, self.dtype, self._order = source, dtype, None
+        self.shape, self.sfreq, self.ch_names = source.shape, source.sfreq, source.ch_names
+        self._map = file_map(source.held)
+
+    def __len__(self):
+        return self.shape[0]
+
+    @property
+    def labels(self):
+        """Class of each trial, or None."""
+        return self._source.labels()
+
+    def in_order_of(self, ch_names):
+        """Put the channels in the order of ``ch_names``, where the names of both are known.
+
+        Parameters
+        ----------
+        ch_names : sequence of str or None
+            Names wanted.
+
+        Returns
+        -------
+        TrialReader
+            This one, from now on with channels in that order.
+
+        Raises
+        ------
+        ValueError
+            When a name is missing or not wanted.
+        """
+        order = order_of_channels(self.ch_names, ch_names)
+        if order is not None:
+            self._order, self.ch_names = order, tuple(ch_names)
+        return self
+
+    def read(self, start=0, stop=None):
+        """Read trials.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first trial, and the one after the last; all by default.
+
+        Returns
+        -------
+        ndarray, shape (stop - start, n_chans, n_times)
+            Finite, C-contiguous, of type ``dtype``. Shares memory with X where X is so too.
+
+        Raises
+        ------
+        ValueError
+            When a value is not finite, or too large for a square of it.
+        """
+        stop = len(self) if stop is None else min(stop, len(self))
+        held = self._source.held
+        as_it_is = type(held) is np.ndarray and held.dtype == self.dtype and self._order is None
+        if as_it_is and held.flags.c_contiguous:
+            data = held[start:stop]
+            self._check(data)
+            return data
+        data = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        size = max(1, _PIECE // max(1, data[:1].nbytes))
+        for first in range(start, stop, size):
+            part = data[first - start : first - start + size]
+            with np.errstate(over="ignore"):  # what becomes infinite is named below
+                part[...] = self._raw(first, min(first + size, stop))
+            if self._map is not None:
+                self._map.madvise(mmap.MADV_DONTNEED)
+            self._check(part)
+        return data
+
+    def batches(self, size):
+        """Read trials a batch at a time, in no more memory than that takes.
+
+        Parameters
+        ----------
+        size : int
+            Trials in a batch; the last may have fewer.
+
+        Yields
+        ------
+        ndarray, shape (size, n_chans, n_times)
+            As of ``read``; of a file that is mapped into memory, a copy.
+        """
+        for start in range(0, len(self), size):
+            batch = self.read(start, start + size)
+            if self._map is not None:
+                batch = np.array(batch)
+                self._map.madvise(mmap.MADV_DONTNEED)
+            yield batch
+
+    def trials(self):
+        """Read all trials, and what is known about them, as :class:`Trials`."""
+        data = self.read()
+        return Trials(data, self.sfreq, self.ch_names, self.labels)
+
+    def _raw(self, start, stop):
+        raw = self._source.read(start, stop)
+        if raw.dtype.kind not in "fiu":
+            raw = numbers(raw)
+        return raw if self._order is None else raw[:, self._order]
+
+    def _check(self, data):
+        # The sum of squares bounds every value, in less time than a network takes for a trial.
+        if not np.vdot(data, data) < LARGEST_VALUE**2:
+            check_values(self._raw, self.shape, self.ch_names)
+
+
+def open_trials(X, dtype=np.float32):
+    """Find out what a user hands over as X, and how its trials are read; see :func:`as_trials`.
+
+    Shapes are checked here, values where they are read.
+
+    Parameters
+    ----------
+    X, dtype
+        As of :func:`as_trials`.
+
+    Returns
+    -------
+    TrialReader
+
+    Raises
+    ------
+    ValueError, TypeError
+        As of :func:`as_trials`.
+    """
+    source = find_source(X)
+    shape = source.shape
+    if len(shape) != 3:
+        raise ValueError(
+            f"X is {len(shape)}-dimensional, of shape {shape}: expected (n_trials, n_chans, n_times). "
+            "Reshape your data: X[np.newaxis] turns one trial (n_chans, n_times) into a set of one, "
+            "X[:, np.newaxis] turns trials of one channel (n_trials, n_times) into three dimensions"
+        )
+    if 0 in shape:
+        what = ("sample(s)", "channel(s)", "feature(s)")[shape.index(0)]
+        raise ValueError(
+            f"Found array with 0 {what} (shape={(shape[0], shape[1] * shape[2])}) while a minimum of 1 is "
+            f"required: X has {shape[0]} trials of {shape[1]} channels x {shape[2]} samples"
+            + ("; all epochs were dropped, epochs.drop_log says why" if holds_epochs(X) else "")
+        )
+    if isinstance(dtype, list):
+        # float16 and 16-bit whole numbers fit float32
+        own = np.result_type(source.dtype, np.float32)
+        dtype = own if own in dtype else dtype[0]
+    return TrialReader(source, np.dtype(dtype))
+
+
 def as_trials(X, dtype=np.float32):
     """Turn whatever a user hands over as X into checked trials.
 
     Parameters
     ----------
-    X : array-like, torch.Tensor, EEGArray, mne.Epochs or list of mne.Epochs
+    X : array-like, torch.Tensor, torch Dataset, EEGArray, mne.Epochs or list of mne.Epochs
         Trials, (n_trials, n_chans, n_times). scikit-learn's splits of Epochs are lists of one-trial Epochs.
+        Of a data set of (trial, label) pairs, as braindecode's of windows, labels are taken as well.
     dtype : dtype or list of dtype, default=numpy.float32
-        Number type of the result; of a list, the type of X where it is in it, else the first.
+        Number type of the result; of a list, the first that holds the numbers of X.
 
     Returns
     -------
@@ -116,87 +267,19 @@ def as_trials(X, dtype=np.float32):
     Raises
     ------
     ValueError
-        When X has another number of dimensions, an axis without entries, trials of unequal shapes, NaN,
-        infinite, complex or text values, or Epochs of different montages.
+        When X has another number of dimensions, an axis without entries, trials of unequal shapes, masked,
+        infinite, complex or text values, NaN, values of which no square can be taken, or Epochs of different
+        montages.
     TypeError
-        When X is sparse, a continuous recording, an average, or holds what is not a number.
+        When X is sparse, a continuous recording, an average, a spectrum, a table, a loader, or holds what is
+        not a number.
+
+    Notes
+    -----
+    Of Epochs, the good EEG channels are taken, in µV: as in ``mne.decoding``, channels marked bad and those
+    of another type (EOG, stimulus, ...) are left out. The user's Epochs stay as they are, loaded or not.
     """
-    sfreq = ch_names = labels = None
-    from_epochs = holds_epochs(X)
-    if from_epochs:
-        X, sfreq, ch_names, labels = read_epochs([X] if is_epochs(X) else X)
-    elif isinstance(X, EEGArray):
-        sfreq, ch_names, labels = X.sfreq, X.ch_names, X.labels
-        X = np.asarray(X)
-    elif "mne" in sys.modules and isinstance(X, (sys.modules["mne"].io.BaseRaw, sys.modules["mne"].Evoked)):
-        raise TypeError(
-            f"X is an mne {type(X).__name__}: cut the recording into trials with mne.Epochs first"
-        )
-    elif "torch" in sys.modules and isinstance(X, sys.modules["torch"].Tensor):
-        torch = sys.modules["torch"]
-        X = X.detach().cpu()
-        X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
-    elif not hasattr(X, "dtype"):
-        X = _stack(X)
-    if getattr(getattr(X, "dtype", None), "kind", "") in "USMm":
-        raise ValueError(f"X holds text or dates (dtype {X.dtype}): expected voltages")
-    dtypes = dtype if isinstance(dtype, list) else [dtype]
-    if type(X) is np.ndarray and X.dtype in dtypes and X.flags.c_contiguous:
-        data = X  # as check_array would leave it, in more time than a network takes for a trial
-    else:
-        data = _converted(X, dtype)
-    if data.ndim != 3:
-        raise ValueError(
-            f"X is {data.ndim}-dimensional, of shape {data.shape}: expected (n_trials, n_chans, n_times). "
-            "Reshape your data: X[np.newaxis] turns one trial (n_chans, n_times) into a set of one, "
-            "X[:, np.newaxis] turns trials of one channel (n_trials, n_times) into three dimensions"
-        )
-    for length, what in zip(data.shape, ("sample(s)", "channel(s)", "feature(s)"), strict=True):
-        if length == 0:
-            flat = (data.shape[0], data.shape[1] * data.shape[2])
-            raise ValueError(
-                f"Found array with 0 {what} (shape={flat}) while a minimum of 1 is required: X has "
-                f"{data.shape[0]} trials of {data.shape[1]} channels x {data.shape[2]} samples"
-                + ("; all epochs were dropped, epochs.drop_log says why" if from_epochs else "")
-            )
-    try:
-        if not math.isfinite(np.vdot(data, data)):  # or squares that overflow
-            assert_all_finite(data, input_name="X")
-    except ValueError as error:
-        affected = np.flatnonzero(~np.isfinite(data).all(axis=(1, 2)))
-        raise ValueError(
-            f"{error} {len(affected)} of {len(data)} trials are affected, the first at index {affected[0]}: "
-            "drop or repair them"
-        ) from error
-    return Trials(data, sfreq, ch_names, labels)
-
-
-def _converted(X, dtype):
-    try:
-        return check_array(
-            X,
-            dtype=dtype,
-            order="C",
-            ensure_2d=False,
-            allow_nd=True,
-            ensure_all_finite=False,
-            ensure_min_samples=0,
-        )
-    except ValueError as error:
-        if getattr(getattr(X, "dtype", None), "kind", "") == "O" and "sequence" in str(error):
-            raise ValueError(
-                "X is an object array of trials of unequal shapes: crop or pad them to one length"
-            ) from error
-        raise
-
-
-def _stack(X):
-    try:
-        return np.asarray(X)
-    except ValueError as error:
-        raise ValueError(
-            f"X is a list of trials of unequal shapes ({error}): crop or pad them to one length"
-        ) from error
+    return open_trials(X, dtype).trials()
 
 
 @functools.cache

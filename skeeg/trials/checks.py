@@ -10,6 +10,7 @@ from sklearn.utils import column_or_1d
 
 OTHER_SCALE = 1e3  # between trials of fit and others, more than electrodes and people differ by
 SAME_RATE = 1e-5  # rates closer than this are one: files keep 200.1 Hz as 200.10000610351562
+LARGEST_VALUE = 1e15  # of a trial, in any unit: squares of float32 overflow from 1e19
 _MISSING = ("None", "nan", "NaT", "<NA>")  # as NumPy and pandas print what is missing
 
 
@@ -22,6 +23,79 @@ def same_rate(one, other):
     (True, False, True)
     """
     return one is None or other is None or math.isclose(one, other, rel_tol=SAME_RATE)
+
+
+def order_of_channels(own, wanted):
+    """Get the indices that put channels named ``own`` in the order of ``wanted``.
+
+    Parameters
+    ----------
+    own, wanted : sequence of str or None
+        Channel names.
+
+    Returns
+    -------
+    list of int or None
+        None where the order is right, or the names of one of them are not known.
+
+    Raises
+    ------
+    ValueError
+        When a name is missing or not wanted.
+    """
+    if own is None or wanted is None or tuple(own) == tuple(wanted):
+        return None
+    missing = [name for name in wanted if name not in own]
+    unknown = [name for name in own if name not in wanted]
+    if missing or unknown:
+        raise ValueError(
+            f"X has other channels than the data of fit: {missing} are missing, {unknown} are unknown. "
+            "Pick the same channels"
+        )
+    return [own.index(name) for name in wanted]
+
+
+def check_values(read, shape, ch_names=None):
+    """Say which trials hold values that are not finite, or too large.
+
+    Parameters
+    ----------
+    read : callable
+        Gives an array, (n, n_chans, n_times), of the trials from ``start`` to ``stop``.
+    shape : tuple of int
+        (n_trials, n_chans, n_times).
+    ch_names : sequence of str, optional
+        Channel names.
+
+    Raises
+    ------
+    ValueError
+        Naming the first trial, channel and value of the kind.
+    """
+    n_trials = shape[0]
+    affected, worst, place = [], 0.0, None
+    for trial in range(n_trials):
+        values = np.asarray(read(trial, trial + 1)[0], dtype=np.float64)
+        wrong = ~(np.abs(values) <= LARGEST_VALUE)  # true for NaN
+        if wrong.any():
+            affected.append(trial)
+            if place is None:
+                place = np.argwhere(wrong)[0]
+                worst = values[tuple(place)]
+    if not affected:
+        return
+    channel, sample = place.tolist()
+    name = "" if ch_names is None else f" ({ch_names[channel]})"
+    if np.isnan(worst):
+        what = "Input X contains NaN"
+    elif np.isinf(worst):
+        what = "Input X contains infinity or a value too large for dtype('float64')"
+    else:
+        what = f"Input X contains a value too large to be squared, {worst:.4g}"
+    raise ValueError(
+        f"{what}. {len(affected)} of {n_trials} trials are affected, the first at index {affected[0]}: there "
+        f"channel {channel}{name}, sample {sample}. Drop or repair them"
+    )
 
 
 def check_groups(groups, trials):
