@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skeeg.modules.compute import apply, joined
+from skeeg.modules.compute import apply, joined, threads_for_pieces
 
 GROUP = 8  # windows a matrix product: enough for its speed, and few enough for zeros in the band to be few
 
@@ -17,7 +17,8 @@ class _AveragePool(torch.autograd.Function):
 
     @staticmethod
     def forward(x, band, length, stride):
-        return pooled(x, band, length, stride)
+        with threads_for_pieces():  # those that share a product round differently
+            return pooled(x, band, length, stride)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -29,7 +30,8 @@ class _AveragePool(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         (band,) = ctx.saved_tensors
-        return spread(grad, ctx.n_times, band, ctx.length, ctx.stride), None, None, None
+        with threads_for_pieces():
+            return spread(grad, ctx.n_times, band, ctx.length, ctx.stride), None, None, None
 
 
 def pooled(x, band, length, stride):
