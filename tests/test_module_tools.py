@@ -1,6 +1,9 @@
 """Networks under the tools of PyTorch: hooks, checkpoints, tracing, compiling, ensembles, meta devices."""
 
 import copy
+import inspect
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +14,8 @@ from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from skeeg.modules import SSTDPN, AttentionBaseNet, FBLightConvNet, SincShallowNet
+import skeeg
+from skeeg.modules import SSTDPN, AttentionBaseNet, EEGModule, FBLightConvNet, SincShallowNet
 
 N_CHANS, N_OUTPUTS, N_TIMES = 4, 3, 200
 pytestmark = pytest.mark.filterwarnings("ignore:n_times=.* is shorter", "ignore::torch.jit.TracerWarning")
@@ -47,6 +51,25 @@ def trials(n=17, seed=1):
 
 def gradients(net):
     return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+
+
+def test_one_file_asks_pytorch_what_it_is_doing():
+    """So that a new PyTorch is one file's concern."""
+    asks = re.compile(r"torch\._|torch\.(compiler|jit|onnx|is_grad|is_inf)|\._version\b(?! import)")
+    package = Path(inspect.getfile(skeeg)).parent / "modules"
+    found = [path for path in package.rglob("*.py") if asks.search(path.read_text(encoding="utf-8"))]
+    assert found == [package / "compute" / "pytorch.py"]
+
+
+def test_a_network_has_the_defaults_of_its_estimator(network):
+    """Whose page alone says what they mean."""
+    estimator = getattr(skeeg, f"{type(network).__name__}Classifier")
+    ours = inspect.signature(type(network)).parameters
+    theirs = inspect.signature(estimator).parameters
+    of_data = {*inspect.signature(EEGModule).parameters, "return_features", "verbose"}
+    assert set(ours) - of_data <= set(theirs)
+    for name in set(ours) - of_data:
+        assert ours[name].default == theirs[name].default, name
 
 
 def test_checkpointing_changes_no_gradient(network):

@@ -21,40 +21,40 @@ class AttentionBaseNetClassifier(EEGClassifier):
     Parameters
     ----------
     n_temporal_filters : int, default=40
-        Temporal filters.
+        Number of temporal filters, shared by the electrodes.
     temp_filter_length_inp : int, default=25
-        Length of a temporal filter in samples.
+        Length of the temporal filters, in samples.
     spatial_expansion : int, default=1
-        Spatial filters for each temporal filter.
+        Number of spatial filters for each temporal filter.
     pool_length_inp, pool_stride_inp : int, default=75, 15
-        First average pooling in samples.
+        Length and stride of the first average pooling, in samples.
     drop_prob_inp : float, default=0.5
-        Dropout after the first pooling.
+        Dropout probability after the first pooling.
     ch_dim : int, default=16
-        Channels of the second part, which attention weighs.
+        Number of channels of the second part, which attention weights.
     temp_filter_length : int, default=15
-        Length of the second temporal convolution in pooled samples.
+        Length of the second temporal convolution, in pooled samples.
     pool_length, pool_stride : int, default=8, 8
-        Second average pooling in pooled samples.
+        Length and stride of the second average pooling, in pooled samples.
     drop_prob_attn : float, default=0.5
-        Dropout after the second pooling.
+        Dropout probability after the second pooling.
     attention_mode : {"se", "gsop", "fca", "encnet", "eca", "ge", "gct", "srm", "cbam", "cat", "catlite"} \
 or None, default=None
-        Attention block; None for none.
+        Attention block, see ``skeeg.modules.attention``; None for none.
     reduction_rate : int, default=4
-        ``ch_dim`` divided by it is the width of hidden layers; see Notes.
+        Divides ``ch_dim`` to give the size of hidden layers; see Notes.
     use_mlp : bool, default=False
         Mix channels by a small network; see Notes.
     freq_idx : int, default=0
         Which cosine summarises a channel; see Notes.
     n_codewords : int, default=4
-        Codewords; see Notes.
+        Number of codewords; see Notes.
     kernel_size : int, default=9
         Length of the attention's convolution, odd; see Notes.
-    activation : torch.nn.Module class or None, default=torch.nn.ELU
+    activation : type of torch.nn.Module or None, default=torch.nn.ELU
         Activation of all layers; None for none.
     extra_params : bool, default=False
-        Learn how to gather instead of averaging; see Notes.
+        Learned gathering instead of a mean; see Notes.
     **training : dict
         The parameters of :class:`skeeg.EEGClassifier`.
 

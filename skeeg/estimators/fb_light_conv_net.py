@@ -19,27 +19,32 @@ class FBLightConvNetClassifier(EEGClassifier):
 
     Parameters
     ----------
-    n_bands : int, list of (float, float) or None, default=9
-        Number of bands of 4 Hz from 4 Hz upwards, or the bands in Hz; None stands for nine.
+    n_bands : int, None or list of (float, float), default=9
+        Number of bands of 4 Hz from 4 Hz upwards (9: 4-8, 8-12, ..., 36-40 Hz), or the bands in Hz; None
+        stands for those nine bands.
     n_filters_spat : int, default=32
-        Spatial filters; the paper has 64.
+        Number of spatial filters, each a weighting of all channels in all bands; the paper has 64.
     n_dim : int, default=3
-        Axis of (trial, filter, window, sample) that variances are taken along; only the last makes sense.
+        Axis of (batch, n_filters_spat, n_windows, win_len) along which the variance is taken; only the
+        last one, 3, leaves a sequence of windows to weight.
     stride_factor : int, default=4
-        With ``win_len=None``, windows have ``n_times // stride_factor`` samples; not read otherwise.
+        With ``win_len=None`` the number of windows: each has ``n_times // stride_factor`` samples. Not
+        read otherwise.
     win_len : int or None, default=250
-        Length of a window in samples; at least 2.
+        Length of the windows in samples, one after the other; samples beyond the last whole one are not
+        used. At least 2.
     heads : int, default=8
-        Sets of window weights; divides ``n_filters_spat``.
+        Number of sets of window weights; must divide ``n_filters_spat``.
     weight_softmax : bool, default=True
         Pass the window weights through a softmax.
     bias : bool, default=False
-        Add a learned number to the weighted sums.
-    activation : torch.nn.Module class or None, default=torch.nn.ELU
+        Add a learned number per filter to the weighted sums.
+    activation : type of torch.nn.Module or None, default=torch.nn.ELU
         Activation after the spatial filters; None for none.
     filter_parameters : dict, {"fir", "chebyshev2"} or None, default=None
-        MNE's filter arguments, or the name of a bank: None and "fir" are MNE's zero-phase FIR filters,
-        "chebyshev2" the authors' causal filters.
+        Arguments of ``mne.filter.create_filter``, or the name of a bank, see
+        :class:`skeeg.modules.layers.filter_bank.FilterBankDesign`: None and "fir" are MNE's zero-phase FIR
+        filters, "chebyshev2" the causal filters of the paper.
     **training : dict
         The parameters of :class:`skeeg.EEGClassifier`; arrays need ``sfreq``.
 

@@ -21,31 +21,32 @@ class SincShallowNetClassifier(EEGClassifier):
     Parameters
     ----------
     num_time_filters : int, default=32
-        Band-pass filters.
+        Number of band-pass filters.
     time_filter_len : int, default=33
-        Length of a band-pass filter in samples, odd.
+        Length of the band-pass filters, in samples; odd.
     depth_multiplier : int, default=2
-        Spatial filters for each band.
-    activation : torch.nn.Module class or None, default=torch.nn.ELU
+        Number of spatial filters for each band.
+    activation : type of torch.nn.Module or None, default=torch.nn.ELU
         Activation before pooling; None for none.
     drop_prob : float, default=0.5
-        Dropout after pooling.
+        Dropout probability after pooling.
     first_freq : float, default=5.0
-        Initial lower cut-off of the first band in Hz.
+        Initial lower cut-off of the first band, in Hz.
     min_freq : float, default=1.0
-        Lowest possible cut-off in Hz.
+        Lowest possible cut-off, in Hz.
     freq_stride : float, default=1.0
-        Distance between the initial lower cut-offs of neighbouring bands in Hz.
+        Distance between the initial lower cut-offs of neighbouring bands, in Hz.
     padding : {"same", "valid"}, default="same"
-        Whether filters see zeros around a window, or its samples alone.
+        Whether filters see zeros around a window, or samples of it alone.
     bandwidth : float, default=4.0
-        Initial bandwidth in Hz.
+        Initial bandwidth, in Hz.
     pool_size, pool_stride : int, default=55, 12
-        Average pooling in samples.
+        Length and stride of the average pooling, in samples.
     max_norm_spatial : float or None, default=None
-        Largest norm of a spatial filter; None for no limit. The paper: 1.0.
+        Largest Euclidean norm of a spatial filter; None for no limit. The paper: 1.0.
     max_norm_dense : float or None, default=None
-        Largest norm of the weights of a class; None for no limit. The paper: 0.25 or 0.5.
+        Largest Euclidean norm of the weights of one class in the last layer; None for no limit. The paper:
+        0.25 or 0.5.
     cutoff_lr : float, default=0.3
         Learning rate of the cut-offs, in Hz a step, following ``lr_schedule`` as ``lr`` does.
     **training : dict

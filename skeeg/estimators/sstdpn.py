@@ -12,7 +12,7 @@ from skeeg.estimators.base import EEGClassifier
 
 
 class SSTDPNClassifier(EEGClassifier):
-    """Classify EEG with SST-DPN, trained with its dual-prototype loss.
+    r"""Classify EEG with SST-DPN, trained with its dual-prototype loss.
 
     A spatial-spectral and temporal dual-prototype network (Han et al. 2025): temporal filters shared by all
     channels, attention over filter-channel pairs, multi-scale variance pooling, and a prototype of each
@@ -21,26 +21,29 @@ class SSTDPNClassifier(EEGClassifier):
     Parameters
     ----------
     n_spectral_filters_temporal : int, default=9
-        Temporal filters F1.
+        Temporal filters, F1.
     n_fused_filters : int, default=48
-        Virtual electrodes F2 after fusion; a multiple of the number of pooling scales.
+        Fused channels, F2 ("virtual electrodes"); a multiple of the number of pooling scales.
     temporal_conv_kernel_size : int, default=75
-        Length of a temporal filter in samples.
+        Length of the temporal filters, in samples.
     mvp_kernel_sizes : list of int or None, default=None
-        Windows of the variance pooling in samples, each with a stride of half its length; None is
-        [50, 100, 200].
+        Windows of the variance pooling, in samples, one a scale; None is ``[50, 100, 200]``. Windows
+        advance by half their length.
     proto_sep_maxnorm : float, default=1.0
-        Largest Euclidean norm of a separation prototype.
+        Largest norm of the separation prototype of a class.
     proto_cpt_std : float, default=0.01
         Standard deviation of the initial compactness prototypes; the authors use 1.0.
     spt_attn_global_context_kernel : int, default=250
-        Window of the attention's variance in samples.
+        Windows of the variance that mode "var" is about, in samples; the other modes do not read it.
     spt_attn_epsilon : float, default=1e-5
-        Added under the attention's square roots, in squared units of X.
+        Added to variances and levels, in the square of the input's unit: inputs in volts vanish beside it.
     spt_attn_mode : {"var", "l2", "l1"}, default="var"
-        Statistic that the attention looks at.
-    activation : torch.nn.Module class or None, default=torch.nn.ELU
-        Activation after fusion; None for none.
+        Embedding of a filtered channel z: :math:`\alpha \sqrt{v + \epsilon}` with v its variance within
+        windows, averaged over the windows (samples beyond the last whole window do not count);
+        :math:`\sqrt{\sum_t z_t^2 + \epsilon}`; or :math:`\sum_t |z_t|`. Only "var" uses
+        :math:`\alpha`.
+    activation : type of torch.nn.Module or None, default=torch.nn.ELU
+        Activation after the fusion, called without arguments; None for none.
     loss : {"dual_prototype", "cross_entropy"} or class, default="dual_prototype"
         Loss; see :class:`skeeg.EEGClassifier`.
     **training : dict

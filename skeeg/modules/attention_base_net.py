@@ -119,46 +119,9 @@ class AttentionBaseNet(EEGModule):
     Parameters
     ----------
     n_chans, n_outputs, n_times, input_window_seconds, sfreq, chs_info
-        See `EEGModule`.
-    n_temporal_filters : int, default=40
-        Number of temporal filters, shared by the electrodes.
-    temp_filter_length_inp : int, default=25
-        Length of the temporal filters, in samples.
-    spatial_expansion : int, default=1
-        Number of spatial filters for each temporal filter.
-    pool_length_inp : int, default=75
-        Length of the first average pooling, in samples.
-    pool_stride_inp : int, default=15
-        Its stride, in samples.
-    drop_prob_inp : float, default=0.5
-        Dropout probability after the first pooling.
-    ch_dim : int, default=16
-        Number of channels of the second part, which attention weights.
-    temp_filter_length : int, default=15
-        Length of the second temporal convolution, in pooled samples.
-    pool_length : int, default=8
-        Length of the second average pooling, in pooled samples.
-    pool_stride : int, default=8
-        Its stride, in pooled samples.
-    drop_prob_attn : float, default=0.5
-        Dropout probability after the second pooling.
-    attention_mode : str or None, default=None
-        "se", "gsop", "fca", "encnet", "eca", "ge", "gct", "srm", "cbam", "cat", "catlite", or None for no
-        attention. `skeeg.modules.attention` has one class for each.
-    reduction_rate : int, default=4
-        Divides ``ch_dim`` to give the size of hidden layers.
-    use_mlp : bool, default=False
-        Mix channels by a small network.
-    freq_idx : int, default=0
-        Which cosine summarises a channel.
-    n_codewords : int, default=4
-        Number of codewords.
-    kernel_size : int, default=9
-        Length of the attention's convolution, odd.
-    activation : type of torch.nn.Module or None, default=torch.nn.ELU
-        Activation of all layers; None for none.
-    extra_params : bool, default=False
-        Learned gathering instead of a mean.
+        Of the data, see `EEGModule`; ``sfreq`` is not read for anything else.
+    n_temporal_filters, ..., extra_params
+        Of the architecture: those of :class:`skeeg.AttentionBaseNetClassifier`.
 
     Attributes
     ----------
@@ -172,16 +135,15 @@ class AttentionBaseNet(EEGModule):
 
     Notes
     -----
-    Parameters of attention are read by these modes alone and ignored by the others:
+    Data flow, for a batch of trials (rows = n_temporal_filters * spatial_expansion):
 
-    ==================  ======================================================================
-    ``reduction_rate``  se, gsop, fca, cbam, cat, catlite; ge and srm with ``use_mlp``
-    ``use_mlp``         ge, srm
-    ``extra_params``    ge
-    ``freq_idx``        fca
-    ``n_codewords``     encnet
-    ``kernel_size``     eca, cbam, cat
-    ==================  ======================================================================
+    1. ``input_block``: temporal filters, BatchNorm -> (batch, n_temporal_filters, n_chans, n_times); spatial
+       filters, BatchNorm, activation -> (batch, rows, n_times); average pooling, dropout ->
+       (batch, rows, pooled times);
+    2. ``channel_expansion``: mixing, BatchNorm, activation -> (batch, ch_dim, pooled times);
+    3. ``channel_attention_block``: depthwise and pointwise convolution, BatchNorm, activation, attention of
+       the same shape; average pooling, dropout -> (batch, ch_dim, times), flat (batch, n_features);
+    4. ``final_layer``: a linear classifier -> (batch, n_outputs).
 
     Windows shorter than the poolings need have all temporal lengths scaled down together, with a warning
     (`fit_lengths`). The stem is computed in the frequency domain (`filter_norm_mix_norm`).

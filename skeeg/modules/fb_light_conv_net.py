@@ -47,45 +47,12 @@ class FBLightConvNet(EEGModule):
 
     Parameters
     ----------
-    n_chans : int, optional
-        Number of channels; from ``chs_info`` when not given.
-    n_outputs : int
-        Number of classes.
-    n_times : int, optional
-        Number of samples in a trial; ``input_window_seconds * sfreq`` when not given.
-    input_window_seconds : float, optional
-        Length of a trial in seconds.
-    sfreq : float, optional
-        Sampling rate in Hz; needed for trials that are not yet band-passed.
-    chs_info : list of dict, optional
-        ``mne.Info["chs"]`` of the recording, one entry a channel.
-    n_bands : int, None or list of (float, float), default=9
-        Number of bands of 4 Hz from 4 Hz upwards (9: 4-8, 8-12, ..., 36-40 Hz), or the bands in Hz; None
-        stands for those nine bands.
-    n_filters_spat : int, default=32
-        Number of spatial filters, each a weighting of all channels in all bands; the paper has 64.
-    n_dim : int, default=3
-        Axis of (batch, n_filters_spat, n_windows, win_len) along which the variance is taken; only the
-        last one, 3, leaves a sequence of windows to weight.
-    stride_factor : int, default=4
-        With ``win_len=None`` the number of windows: each has ``n_times // stride_factor`` samples. Not
-        read otherwise.
-    win_len : int or None, default=250
-        Length of the windows in samples, one after the other; samples beyond the last whole one are not
-        used. At least 2.
-    heads : int, default=8
-        Number of sets of window weights; must divide ``n_filters_spat``.
-    weight_softmax : bool, default=True
-        Pass the window weights through a softmax.
-    bias : bool, default=False
-        Add a learned number per filter to the weighted sums.
-    activation : type of nn.Module, default=nn.ELU
-        Activation after the spatial filters.
+    n_chans, n_outputs, n_times, input_window_seconds, sfreq, chs_info
+        Of the data, see `EEGModule`; ``sfreq`` is needed for trials that are not yet band-passed.
+    n_bands, ..., filter_parameters
+        Of the architecture: those of :class:`skeeg.FBLightConvNetClassifier`.
     verbose : bool, default=False
         Let MNE describe the filters that it designs.
-    filter_parameters : dict, {"fir", "chebyshev2"} or None, default=None
-        MNE's filter arguments, or the name of a bank, see ``FilterBankDesign``: None and ``"fir"`` are MNE's
-        zero-phase FIR filters, ``"chebyshev2"`` the causal filters of the paper.
 
     Attributes
     ----------

@@ -164,39 +164,10 @@ class SincShallowNet(EEGModule):
 
     Parameters
     ----------
-    n_chans, n_outputs, n_times, input_window_seconds, chs_info
-        See `EEGModule`.
-    sfreq : float
-        Sampling rate in Hz; needed, as the bands are in Hz.
-    num_time_filters : int, default=32
-        Number of band-pass filters.
-    time_filter_len : int, default=33
-        Length of the band-pass filters, in samples; odd.
-    depth_multiplier : int, default=2
-        Number of spatial filters for each band.
-    activation : type of torch.nn.Module or None, default=torch.nn.ELU
-        Activation before pooling; None for none.
-    drop_prob : float, default=0.5
-        Dropout probability after pooling.
-    first_freq : float, default=5.0
-        Initial lower cut-off of the first band, in Hz.
-    min_freq : float, default=1.0
-        Lowest possible cut-off, in Hz.
-    freq_stride : float, default=1.0
-        Distance between the initial lower cut-offs of neighbouring bands, in Hz.
-    padding : {"same", "valid"}, default="same"
-        Whether filters see zeros around a window, or samples of it alone.
-    bandwidth : float, default=4.0
-        Initial bandwidth, in Hz.
-    pool_size : int, default=55
-        Length of the average pooling, in samples.
-    pool_stride : int, default=12
-        Its stride, in samples.
-    max_norm_spatial : float or None, default=None
-        Largest Euclidean norm of a spatial filter; None for no limit. The paper: 1.0.
-    max_norm_dense : float or None, default=None
-        Largest Euclidean norm of the weights of one class in the last layer; None for no limit. The paper:
-        0.25 or 0.5.
+    n_chans, n_outputs, n_times, input_window_seconds, sfreq, chs_info
+        Of the data, see `EEGModule`; ``sfreq`` is needed, as the bands are in Hz.
+    num_time_filters, ..., max_norm_dense
+        Of the architecture: those of :class:`skeeg.SincShallowNetClassifier`.
 
     Attributes
     ----------
@@ -210,6 +181,14 @@ class SincShallowNet(EEGModule):
 
     Notes
     -----
+    Data flow, for a batch of trials (rows = num_time_filters * depth_multiplier):
+
+    1. ``sinc_filter_layer``: band-pass filters -> (batch, num_time_filters, n_chans, times);
+    2. ``depthwiseconv``: BatchNorm, spatial filters of each band -> (batch, rows, times);
+    3. ``temporal_aggregation``: BatchNorm, activation, average pooling, dropout ->
+       (batch, rows, pooled times), flat (batch, n_features);
+    4. ``final_layer``: a linear classifier -> (batch, n_outputs).
+
     The cut-offs stay inside (0, sfreq / 2), whatever training does. In Hz they barely move at the rates that
     suit other weights, and deserve a learning rate of their own.
 

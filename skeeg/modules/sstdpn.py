@@ -254,44 +254,13 @@ class SSTDPN(EEGModule):
 
     Parameters
     ----------
-    n_chans : int, optional
-        Number of channels (electrodes); from ``chs_info`` when not given.
-    n_outputs : int
-        Number of classes.
-    n_times : int, optional
-        Number of samples in a window; ``input_window_seconds * sfreq`` when not given.
-    input_window_seconds : float, optional
-        Length of a window in seconds.
-    sfreq : float, optional
-        Sampling rate in Hz.
-    chs_info : list of dict, optional
-        ``mne.Info["chs"]`` of the recording.
-    n_spectral_filters_temporal : int, default=9
-        Temporal filters, F1.
-    n_fused_filters : int, default=48
-        Fused channels, F2; a multiple of the number of scales.
-    temporal_conv_kernel_size : int, default=75
-        Length of the temporal filters, in samples.
-    mvp_kernel_sizes : list of int, optional
-        Windows of the variance pooling, in samples, one a scale; by default ``[50, 100, 200]``. Windows
-        advance by half their length.
+    n_chans, n_outputs, n_times, input_window_seconds, sfreq, chs_info
+        Of the data, see `EEGModule`; ``sfreq`` is not read for anything else.
+    n_spectral_filters_temporal, ..., activation
+        Of the architecture: those of :class:`skeeg.SSTDPNClassifier`.
     return_features : bool, default=False
         What ``forward`` gives when it is not told: logits, or a dict of features, logits and compactness
         prototypes, which `skeeg.modules.losses.DualPrototypeLoss` takes.
-    proto_sep_maxnorm : float, default=1.0
-        Largest norm of the separation prototype of a class.
-    proto_cpt_std : float, default=0.01
-        Standard deviation of the initial compactness prototypes.
-    spt_attn_global_context_kernel : int, default=250
-        Windows of the variance that mode "var" is about, in samples; the other modes do not read it.
-    spt_attn_epsilon : float, default=1e-5
-        Added to variances and levels, in the square of the input's unit: inputs in volts vanish beside it.
-    spt_attn_mode : {"var", "l2", "l1"}, default="var"
-        Embedding of a filtered channel z: :math:`\alpha \sqrt{v + \epsilon}` with v its variance within
-        windows, averaged over the windows (samples beyond the last whole window do not count);
-        :math:`\sqrt{\sum_t z_t^2 + \epsilon}`; or :math:`\sum_t |z_t|`. Only "var" uses :math:`\alpha`.
-    activation : type of torch.nn.Module or None, default=torch.nn.ELU
-        Activation after the fusion, called without arguments; None is no activation.
 
     Attributes
     ----------

@@ -40,6 +40,18 @@ def is_followed():
     )
 
 
+def modes_of_this_thread():
+    """Function that makes contexts, for any thread, in which gradients are recorded as they are here now."""
+    inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    @contextlib.contextmanager
+    def modes():
+        with torch.inference_mode(inference), torch.set_grad_enabled(grad):
+            yield
+
+    return modes
+
+
 def has_values(tensor):
     """Whether it holds numbers, which tensors on the meta device and a tracer's do not."""
     return type(tensor) is torch.Tensor and not tensor.is_meta

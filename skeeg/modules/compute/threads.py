@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 import torch
 
-from skeeg.modules.compute.pytorch import is_compiling, is_followed
+from skeeg.modules.compute.pytorch import is_compiling, is_followed, modes_of_this_thread
 
 
 def map_in_threads(function, pieces):
@@ -55,10 +55,10 @@ def map_in_threads(function, pieces):
     if len(pieces) == 1:
         with threads_for_pieces():
             return [function(pieces[0])]
-    inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+    in_modes = modes_of_this_thread()
 
     def share(first):
-        with torch.inference_mode(inference), torch.set_grad_enabled(grad):
+        with in_modes():
             return [function(piece) for piece in pieces[first::n_threads]]
 
     n_others = min(n_threads, len(pieces)) - 1
