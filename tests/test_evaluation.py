@@ -475,7 +475,7 @@ def test_accuracy_of_a_subject_counts_trials_not_folds(comparison):
 
 
 def test_differences_are_wilcoxon_tests_with_holms_correction(comparison):
-    table = comparison.differences()
+    table = comparison.differences(all_pairs=True)
     accuracies = comparison.subject_accuracies()
     assert table[["pipeline", "reference"]].to_numpy().tolist() == [["c", "b"], ["c", "a"], ["b", "a"]]
     expected = [
@@ -503,7 +503,9 @@ def test_a_reference_needs_fewer_tests(comparison):
 
 def test_equal_pipelines_do_not_differ(comparison):
     comparison.scores["accuracy"] = 0.7
-    assert comparison.differences()["p_holm"].tolist() == [1, 1, 1]
+    table = comparison.differences(all_pairs=True)
+    assert table["p_holm"].tolist() == [1, 1, 1]
+    assert table["effect"].tolist() == table["ci_low"].tolist() == table["ci_high"].tolist() == [0, 0, 0]
 
 
 def test_the_table_fits_a_terminal_and_names_chance(comparison):
@@ -574,16 +576,6 @@ def test_the_table_says_who_was_tested_on_fewer_subjects(comparison):
     n_subjects = scores["subject"].nunique()
     comparison.scores = scores[(scores["pipeline"] != name) | (scores["subject"] != subject)]
     assert f"{name} was tested on {n_subjects - 1} of {n_subjects} subjects" in str(comparison)
-
-
-def test_a_damaged_fold_is_named(tmp_path):
-    metadata = pd.DataFrame({"subject": np.repeat([1, 2], 6)})
-    data = np.zeros((12, 2, 10)), np.arange(12) % 2, metadata
-    compare({"dummy": DummyClassifier()}, *data, cv="cross-subject", n_splits=2, out=tmp_path, progress=False)
-    damaged = sorted((tmp_path / "folds").iterdir())[0]
-    damaged.write_text("{")
-    with pytest.raises(ValueError, match=f"{damaged.name} is damaged .*; delete it"):
-        compare({"dummy": DummyClassifier()}, *data, cv="cross-subject", n_splits=2, out=tmp_path)
 
 
 def test_epochs_bring_their_labels():

@@ -1,9 +1,37 @@
 """The questions a comparison can ask, each as a list of (train, test) trial indices."""
 
 import warnings
+from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedKFold, check_cv
+
+from skeeg.evaluation.checks import check_folds, check_metadata
+
+#: Numbers of own trials that "calibration" asks about.
+OWN_TRIALS = (0, 4, 8, 16, 40, "all")
+
+
+class Fold(NamedTuple):
+    """Row numbers of the trials of a fold.
+
+    Attributes
+    ----------
+    train : ndarray
+        Trials that train: with "calibration" those of other people.
+    test : ndarray
+        Trials that test.
+    own : ndarray
+        With "calibration", trials of the person tested that train as well.
+    step : str
+        With "calibration", how many these were to be: "0", "4", ..., "all".
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    own: np.ndarray = np.array([], dtype=int)
+    step: str = ""
 
 
 def _within_subject(y, metadata, n_splits, random_state):
@@ -13,18 +41,23 @@ def _within_subject(y, metadata, n_splits, random_state):
     trials would flatter every pipeline. With several sessions, every fold holds its share of each.
     """
     for subject, trials in _trials_of(metadata["subject"]):
-        _, y_of_subject = np.unique(y[trials], return_inverse=True)
+        classes, y_of_subject = np.unique(y[trials], return_inverse=True)
         n_rarest = np.bincount(y_of_subject).min()
         if n_rarest < 2:
             raise ValueError(
                 f"cv='within-subject' needs at least 2 trials of each class from every subject; subject "
                 f"{subject} has a class with {n_rarest}. Leave that subject out."
             )
+        if len(classes) < 2:
+            raise ValueError(
+                f"cv='within-subject' needs at least 2 classes from every subject; subject {subject} has "
+                f"only {classes.tolist()}. Leave that subject out."
+            )
         n_folds = min(n_splits, n_rarest)
         strata = y_of_subject
         if "session" in metadata:
             _, session = np.unique(metadata["session"].to_numpy()[trials].astype(str), return_inverse=True)
-            session_and_class = session * (y_of_subject.max() + 1) + y_of_subject
+            session_and_class = session * len(classes) + y_of_subject
             if np.unique(session_and_class, return_counts=True)[1].min() >= n_folds:
                 strata = session_and_class
         for train, test in StratifiedKFold(n_folds).split(trials, strata):
@@ -48,6 +81,11 @@ def _cross_session(y, metadata, n_splits, random_state):
     """Each session of a subject is tested once, after training on that subject's other sessions."""
     if "session" not in metadata:
         raise ValueError("cv='cross-session' needs a column 'session' in metadata.")
+    if n_missing := metadata["session"].isna().sum():
+        raise ValueError(
+            f"cv='cross-session': metadata['session'] is missing for {n_missing} of {len(metadata)} trials; "
+            "give every trial its session."
+        )
     n_sessions = metadata.groupby("subject", sort=False)["session"].nunique()
     if (n_sessions < 2).any():
         lacking = ", ".join(map(str, n_sessions.index[n_sessions < 2][:10]))
@@ -61,6 +99,12 @@ def _cross_session(y, metadata, n_splits, random_state):
             yield trials[train], trials[test]
 
 
+def _calibration(y, metadata, n_splits, random_state):
+    """Training on others and on the person's own trials, see `calibration_folds`."""
+    for fold in calibration_folds(y, metadata, n_splits=n_splits, random_state=random_state):
+        yield np.concatenate([fold.train, fold.own]), fold.test
+
+
 def _trials_of(column):
     """Pairs of a value of `column`, in order of appearance, and the row numbers that hold it."""
     values = column.to_numpy()
@@ -69,7 +113,12 @@ def _trials_of(column):
 
 
 #: Name of a cross-validation -> generator of its (train, test) folds.
-CV = {"within-subject": _within_subject, "cross-subject": _cross_subject, "cross-session": _cross_session}
+CV = {
+    "within-subject": _within_subject,
+    "cross-subject": _cross_subject,
+    "cross-session": _cross_session,
+    "calibration": _calibration,
+}
 
 
 def make_folds(cv, y, metadata, *, n_splits=5, random_state=0):
@@ -77,19 +126,22 @@ def make_folds(cv, y, metadata, *, n_splits=5, random_state=0):
 
     Parameters
     ----------
-    cv : {"within-subject", "cross-subject", "cross-session"} or splitter
+    cv : {"within-subject", "cross-subject", "cross-session", "calibration"} or splitter
         - "within-subject": stratified folds inside each subject, in the order of the trials.
         - "cross-subject": whole subjects are held out, one at a time where there are at most `n_splits`.
         - "cross-session": each session of a subject is held out, the others of that subject train.
+        - "calibration": as "cross-subject", and again with 4, 8, 16, 40 and all of the person's own trials
+          that the folds of "within-subject" train on, tested on the same trials.
         - a scikit-learn splitter, or an iterable of (train, test); the splitter gets the subjects as groups.
     y : ndarray, shape (n_trials,)
         Labels.
     metadata : DataFrame, n_trials rows
         Columns ``subject`` and, for "cross-session", ``session``.
     n_splits : int, default=5
-        The largest number of folds, for "within-subject" (of each subject) and "cross-subject".
+        The largest number of folds, for "within-subject" (of each subject), "cross-subject" and
+        "calibration" (both).
     random_state : int, default=0
-        Decides which subjects share a fold in "cross-subject".
+        Decides which subjects share a fold in "cross-subject", and which trials calibrate.
 
     Returns
     -------
@@ -99,26 +151,126 @@ def make_folds(cv, y, metadata, *, n_splits=5, random_state=0):
     Raises
     ------
     ValueError
-        The data cannot answer the question (too few subjects, sessions or trials), or `cv` is unknown.
+        The data cannot answer the question (too few subjects, sessions, classes or trials), a fold trains on
+        its test trials or on one class, or `cv` is unknown.
 
     Examples
     --------
     >>> import numpy as np, pandas as pd
     >>> from skeeg.evaluation import make_folds
-    >>> metadata = pd.DataFrame({"subject": [1, 1, 2, 2], "session": ["a", "b", "a", "b"]})
-    >>> for train, test in make_folds("cross-session", np.array([0, 1, 0, 1]), metadata):
+    >>> metadata = pd.DataFrame({"subject": np.repeat([1, 2], 4), "session": [*"aabb", *"aabb"]})
+    >>> for train, test in make_folds("cross-session", np.array([0, 1] * 4), metadata):
     ...     print(train, test)
-    [1] [0]
-    [0] [1]
-    [3] [2]
-    [2] [3]
+    [2 3] [0 1]
+    [0 1] [2 3]
+    [6 7] [4 5]
+    [4 5] [6 7]
     """
+    y, metadata = np.asarray(y), check_metadata(metadata)
     if isinstance(cv, str):
         if cv not in CV:
             raise ValueError(f"cv={cv!r} is unknown; allowed: {', '.join(CV)}, or a scikit-learn splitter.")
-        if n_splits < 2:
-            raise ValueError(f"n_splits={n_splits} must be at least 2.")
-        return list(CV[cv](y, metadata, n_splits, random_state))
-    with warnings.catch_warnings():  # splitters that take no groups say so
-        warnings.filterwarnings("ignore", "The groups parameter is ignored")
-        return list(check_cv(cv, y, classifier=True).split(np.zeros(len(y)), y, metadata["subject"]))
+        _check_n_splits(n_splits)
+        folds = list(CV[cv](y, metadata, n_splits, random_state))
+    else:
+        with warnings.catch_warnings():  # splitters that take no groups say so
+            warnings.filterwarnings("ignore", "The groups parameter is ignored")
+            splitter = check_cv(cv, y, classifier=True)
+            folds = list(splitter.split(np.zeros(len(y)), y, metadata["subject"]))
+    return check_folds(folds, y, metadata)
+
+
+def _check_n_splits(n_splits):
+    if not isinstance(n_splits, Integral) or isinstance(n_splits, bool) or n_splits < 2:
+        raise ValueError(f"n_splits={n_splits!r} must be an integer of at least 2.")
+
+
+def calibration_folds(y, metadata, *, own_trials=OWN_TRIALS, n_splits=5, random_state=0):
+    """List the folds of a calibration curve: how accuracy grows with a person's own trials.
+
+    Without own trials, the folds are those of "cross-subject". With some, each person is tested in the
+    folds of "within-subject", and of the trials that train there, the first so many of a random order that
+    alternates between the classes are taken: 8 trials hold the 4 before. Each number of trials is thus tested
+    on the same trials.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_trials,)
+        Labels.
+    metadata : DataFrame, n_trials rows
+        Column ``subject``; a single subject has no other people, and no fold without own trials.
+    own_trials : sequence of int or "all", default=(0, 4, 8, 16, 40, "all")
+        Numbers of own trials. What is more than every fold has is left out with a warning.
+    n_splits : int, default=5
+        The largest number of folds, of subjects and of the trials of each.
+    random_state : int, default=0
+        Decides which subjects share a fold, and the order of the trials.
+
+    Returns
+    -------
+    list of Fold
+        Other people's trials, test trials and own trials.
+
+    Raises
+    ------
+    ValueError
+        `own_trials` holds what is no number of trials, or as make_folds.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from skeeg.evaluation.splits import calibration_folds
+    >>> y, metadata = np.array([0, 1] * 8), pd.DataFrame({"subject": np.repeat([1, 2], 8)})
+    >>> for fold in calibration_folds(y, metadata, own_trials=[0, 2, "all"], n_splits=2)[:4]:
+    ...     print(fold.step, fold.train, fold.own, fold.test)
+    0 [ 8  9 10 11 12 13 14 15] [] [0 1 2 3 4 5 6 7]
+    0 [0 1 2 3 4 5 6 7] [] [ 8  9 10 11 12 13 14 15]
+    2 [ 8  9 10 11 12 13 14 15] [5 6] [0 1 2 3]
+    all [ 8  9 10 11 12 13 14 15] [4 5 6 7] [0 1 2 3]
+    """
+    y, metadata = np.asarray(y), check_metadata(metadata)
+    _check_n_splits(n_splits)
+    numbers = sorted({n for n in own_trials if n != "all"}, key=_number_of_trials)
+    within = list(_within_subject(y, metadata, n_splits, random_state))
+    shortest = min(len(pool) for pool, _ in within)
+    if too_many := [n for n in numbers if n > shortest]:
+        warnings.warn(
+            f"{', '.join(map(str, too_many))} own trials are left out: folds leave as few as {shortest} "
+            "trials of a person to train on",
+            UserWarning,
+            stacklevel=3,
+        )
+    subjects = metadata["subject"].to_numpy()
+    others = {subject: np.array([], dtype=int) for subject in np.unique(subjects)}
+    folds = []
+    if len(others) > 1:
+        across = list(_cross_subject(y, metadata, n_splits, random_state))
+        others = {subject: train for train, test in across for subject in np.unique(subjects[test])}
+        folds = [Fold(train, test, step="0") for train, test in across if 0 in numbers]
+    for k, (pool, test) in enumerate(within):
+        order = _alternating(y[pool], np.random.default_rng([random_state, k]))
+        steps = {str(n): n for n in numbers if 0 < n <= shortest}
+        if "all" in own_trials:
+            steps["all"] = len(pool)
+        for step, n in steps.items():
+            folds.append(Fold(others[subjects[test[0]]], test, np.sort(pool[order[:n]]), step))
+    if not folds:
+        raise ValueError(f"own_trials={list(own_trials)} leaves no fold; the data have {shortest} or more")
+    check_folds([(np.concatenate([fold.train, fold.own]), fold.test) for fold in folds], y, metadata)
+    return folds
+
+
+def _number_of_trials(n):
+    if not isinstance(n, Integral) or isinstance(n, bool) or n < 0 or n == 1:
+        raise ValueError(f"own_trials: {n!r} cannot train two classes; give 0, at least 2, or 'all'.")
+    return n
+
+
+def _alternating(y, rng):
+    """Random order of trials in which the classes take turns."""
+    order = rng.permutation(len(y))
+    turn = np.empty(len(y), dtype=int)  # how many trials of its class come before a trial
+    for label in np.unique(y):
+        of_class = y[order] == label
+        turn[of_class] = np.arange(of_class.sum())
+    return order[np.argsort(turn, kind="stable")]
