@@ -29,7 +29,7 @@ from skeeg.estimators.validation import split_trials
 from skeeg.modules.base import EEGModule
 from skeeg.modules.losses import DualPrototypeLoss
 from skeeg.persistence import Savable, register
-from skeeg.trials import as_trials, check_groups, warn_of_other_units
+from skeeg.trials import check_groups, open_trials, warn_of_other_units
 
 # what files may name, in rooms below that do not know of files
 register(DualPrototypeLoss)
@@ -265,17 +265,17 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _fit(self, X, y, sample_weight, groups, *, afresh, classes=None, continuing=False):
         self._validate_params()
-        trials = as_trials(X)
-        y = check_labels(y, trials.labels, len(trials.data), type(self).__name__)
-        weights = check_weights(sample_weight, trials.data)
+        reader = open_trials(X)
+        if not afresh:
+            reader = self._recording.fitted_to(reader, type(self).__name__)
+        data, _, _, labels = reader.trials()
+        y = check_labels(y, labels, len(data), type(self).__name__)
+        weights = check_weights(sample_weight, data)
         if groups is not None:
             groups = check_groups(groups, y)
         kept = weights > 0  # a trial of no weight is no trial, for batch statistics too
         if afresh:
-            self._learn(trials, np.unique(y[kept] if classes is None else classes))
-            data = trials.data
-        else:
-            data = self._recording.data_of(trials, type(self).__name__)
+            self._learn(reader, np.unique(y[kept] if classes is None else classes))
         unknown = np.setdiff1d(y[kept], self.classes_)
         if len(unknown):
             raise ValueError(f"y has labels {unknown.tolist()} that are not in {self.classes_.tolist()}")
@@ -343,9 +343,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """Run the network over trials, a batch at a time; on the CPU, as one tensor."""
         if not self.initialized_:
             check_is_fitted(self)  # raises; to ask it each time would make a single trial 5 % slower
-        data = self._recording.data_of(as_trials(X), type(self).__name__)
-        warn_of_other_units(data, self.scale_)
-        data = self._map_channels(as_tensor(data))
+        trials = self._recording.fitted_to(open_trials(X), type(self).__name__)
         run = self._network if function == "forward" else getattr(self.module_, function, self._network)
         fills = isinstance(self.module_, EEGModule)  # others may look at the batch, as batch statistics do
         was_training = self.module_.training  # a scorer may ask while training
@@ -353,10 +351,13 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             self.module_.eval()
         try:
             with self._threads(), torch.inference_mode():
-                outputs = [
-                    run((filled(batch) if fills else batch).to(self.device_))[: len(batch)].cpu()
-                    for batch in data.split(len(data) if self.batch_size == -1 else self.batch_size)
-                ]
+                outputs = []
+                for data in trials.batches(len(trials) if self.batch_size == -1 else self.batch_size):
+                    if not outputs:
+                        warn_of_other_units(data, self.scale_)
+                    batch = as_tensor(data)
+                    batch = self._map_channels(filled(batch) if fills else batch)
+                    outputs.append(run(batch.to(self.device_))[: len(data)].cpu())
         finally:
             if was_training:
                 self.module_.train()
@@ -458,8 +459,8 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Accuracy.
         """
         if y is None:
-            trials = as_trials(X)
-            y = check_labels(None, trials.labels, len(trials.data), type(self).__name__)
+            trials = open_trials(X)
+            y = check_labels(None, trials.labels, len(trials), type(self).__name__)
             if not np.isin(y, self.classes_).any():
                 raise ValueError(
                     f"the labels that X knows, {np.unique(y).tolist()}, are none of the classes "

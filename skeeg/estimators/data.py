@@ -41,46 +41,39 @@ class Recording(NamedTuple):
     sfreq: float | None
     ch_names: tuple[str, ...] | None
 
-    def data_of(self, trials, owner):
-        """Get the data of trials, channels in the learned order.
+    def fitted_to(self, trials, owner):
+        """Hold trials against those of ``fit``, before they are read.
 
         Parameters
         ----------
-        trials : Trials
-            See :func:`skeeg.trials.as_trials`.
+        trials : TrialReader
+            See :func:`skeeg.trials.open_trials`.
         owner : str
             Name of the estimator, for errors.
 
         Returns
         -------
-        ndarray, shape (n_trials, n_chans, n_times)
+        TrialReader
+            The same, with channels in the learned order.
 
         Raises
         ------
         ValueError
             When the trials are of another shape, rate or montage.
         """
-        data = trials.data
-        if None not in (trials.ch_names, self.ch_names) and trials.ch_names != self.ch_names:
-            unknown = sorted(set(trials.ch_names) - set(self.ch_names))
-            missing = sorted(set(self.ch_names) - set(trials.ch_names))
-            if missing or unknown:
-                raise ValueError(
-                    f"channels differ from those learned in fit: missing {missing}, unknown {unknown}; "
-                    f"{owner} expects {list(self.ch_names)}"
-                )
-            data = np.ascontiguousarray(data[:, [trials.ch_names.index(name) for name in self.ch_names]])
-        if data.shape[1:] != (self.n_chans, self.n_times):
+        trials = trials.in_order_of(self.ch_names)
+        _, n_chans, n_times = trials.shape
+        if (n_chans, n_times) != (self.n_chans, self.n_times):
             raise ValueError(
-                f"X has {data.shape[1] * data.shape[2]} features, but {owner} is expecting "
-                f"{self.n_chans * self.n_times} features as input: trials of {data.shape[1]} channels x "
-                f"{data.shape[2]} samples were given, fit saw {self.n_chans} x {self.n_times}"
+                f"X has {n_chans * n_times} features, but {owner} is expecting "
+                f"{self.n_chans * self.n_times} features as input: trials of {n_chans} channels x "
+                f"{n_times} samples were given, fit saw {self.n_chans} x {self.n_times}"
             )
         if not same_rate(trials.sfreq, self.sfreq):
             raise ValueError(
                 f"X is sampled at {trials.sfreq} Hz, but fit saw {self.sfreq} Hz; resample to that rate"
             )
-        return data
+        return trials
 
 
 def learn_recording(trials, sfreq):
@@ -88,8 +81,8 @@ def learn_recording(trials, sfreq):
 
     Parameters
     ----------
-    trials : Trials
-        See :func:`skeeg.trials.as_trials`.
+    trials : TrialReader
+        See :func:`skeeg.trials.open_trials`.
     sfreq : float or None
         Sampling rate in Hz, of trials that do not know theirs.
 
@@ -102,7 +95,7 @@ def learn_recording(trials, sfreq):
     ValueError
         When trials hold no signal, or are sampled at another rate.
     """
-    n_trials, n_chans, n_times = trials.data.shape
+    n_trials, n_chans, n_times = trials.shape
     if not same_rate(sfreq, trials.sfreq):
         raise ValueError(f"sfreq={sfreq} but X is sampled at {trials.sfreq} Hz; leave sfreq out")
     if n_times < 2:

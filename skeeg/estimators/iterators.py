@@ -22,6 +22,13 @@ class TrialDataset(Dataset):
     y : array-like, shape (n_trials,), optional
         The user's labels, for callbacks that score; the codes when not given.
 
+    Attributes
+    ----------
+    whole : torch.Tensor
+        The trials in memory, of which a subset holds the ``rows``.
+    rows : torch.Tensor of int64 or None
+        Places of a subset's trials in ``whole``; None for all of them.
+
     Notes
     -----
     An item is ``(trial, (code, weight))``, so that any iterator which collates items, such as
@@ -29,20 +36,27 @@ class TrialDataset(Dataset):
     """
 
     def __init__(self, X, codes, weights, y=None):
-        self.X, self.codes, self.weights = X, codes, weights
+        self.whole, self.rows, self.codes, self.weights = X, None, codes, weights
         self.y = codes.numpy() if y is None else y
 
+    @property
+    def X(self):
+        """The trials; of a subset, a copy."""
+        return self.whole if self.rows is None else self.whole.index_select(0, self.rows)
+
     def __len__(self):
-        return len(self.X)
+        return len(self.codes)
 
     def __getitem__(self, index):
-        return self.X[index], (self.codes[index], self.weights[index])
+        row = index if self.rows is None else self.rows[index]
+        return self.whole[row], (self.codes[index], self.weights[index])
 
     def subset(self, index):
-        """Get the trials at some places, in that order, repeated as often as they are named."""
+        """Get the trials at some places, in that order, as often as they are named; copies none."""
         chosen = torch.from_numpy(index)
-        X, codes, weights = (t.index_select(0, chosen) for t in (self.X, self.codes, self.weights))
-        return TrialDataset(X, codes, weights, self.y[index])
+        part = TrialDataset(self.whole, self.codes[chosen], self.weights[chosen], self.y[index])
+        part.rows = chosen if self.rows is None else self.rows[chosen]
+        return part
 
 
 class TrialIterator:
@@ -79,12 +93,14 @@ class TrialIterator:
         self.batch_size = len(dataset) if batch_size == -1 else batch_size
         self.shuffle = shuffle
         self.device = torch.device(device)
-        self._tensors = (dataset.X, dataset.codes, dataset.weights)
+        self._X, self._rows = dataset.whole, dataset.rows
+        self._targets = (dataset.codes, dataset.weights)
         self._sums = None
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
-            if dataset.X.nbytes <= free // 4:
-                self._tensors = tuple(t.to(self.device) for t in self._tensors)
+            if len(dataset) * dataset.whole[:1].nbytes <= free // 4:
+                self._X, self._rows = dataset.X.to(self.device), None
+                self._targets = tuple(t.to(self.device) for t in self._targets)
 
     def find_sums(self, window_sums):
         """Find sums of each trial once, for batches to carry to the layer that needs them.
@@ -95,9 +111,10 @@ class TrialIterator:
             Gives the sums of trials, see :func:`skeeg.modules.layers.window_sums.carry_sums`. They are kept
             where they take no more memory than the trials.
         """
-        X = self._tensors[0]
-        if window_sums(X[:1]).nbytes * len(X) <= X.nbytes:
-            self._sums = torch.cat([window_sums(part) for part in X.split(256)])
+        n, one = len(self.dataset), self._X[:1]
+        if window_sums(one).nbytes <= one.nbytes:
+            parts = torch.arange(n, device=self._X.device).split(256)
+            self._sums = torch.cat([window_sums(self._trials(part)) for part in parts])
 
     def _bounds(self):
         n, size = len(self.dataset), self.batch_size
@@ -109,9 +126,13 @@ class TrialIterator:
     def __len__(self):
         return len(self._bounds())
 
+    def _trials(self, chosen):
+        return _chosen(self._X, chosen if self._rows is None else self._rows[chosen])
+
     def _part(self, tensor, chosen):
-        # index_select copies trials whole, several times as fast as indexing
-        batch = tensor[chosen] if isinstance(chosen, slice) else tensor.index_select(0, chosen)
+        return self._to_device(_chosen(tensor, chosen))
+
+    def _to_device(self, batch):
         if batch.device == self.device:
             return batch
         if self.device.type == "cuda":
@@ -121,10 +142,16 @@ class TrialIterator:
     def __iter__(self):
         order = torch.randperm(len(self.dataset)) if self.shuffle else None
         if order is not None:
-            order = order.to(self._tensors[0].device)
+            order = order.to(self._X.device)
         for start, stop in self._bounds():
             chosen = slice(start, stop) if order is None else order[start:stop]
-            X, codes, weights = (self._part(tensor, chosen) for tensor in self._tensors)
+            X = self._to_device(self._trials(chosen))
+            codes, weights = (self._part(target, chosen) for target in self._targets)
             if self._sums is not None:
                 carry_sums(X, self._part(self._sums, chosen))
             yield X, (codes, weights)
+
+
+def _chosen(tensor, chosen):
+    # index_select copies trials whole, several times as fast as indexing
+    return tensor[chosen] if isinstance(chosen, slice) else tensor.index_select(0, chosen)

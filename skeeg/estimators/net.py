@@ -38,7 +38,7 @@ from skeeg.estimators.training import (
 from skeeg.modules.base import EEGModule
 from skeeg.modules.compute.threads import threads_for_pieces
 from skeeg.modules.losses import DualPrototypeLoss
-from skeeg.trials import as_trials
+from skeeg.trials import open_trials
 
 # What scikit-learn and the documentation name; the rest of skorch's net works, but is not for users.
 _SHOWN = (
@@ -279,18 +279,23 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
 
     def get_dataset(self, X, y=None):
         """Put checked trials, and codes of their labels where there are any, into a TrialDataset."""
-        data = self._recording.data_of(as_trials(X), type(self).__name__)
+        data = self._recording.fitted_to(open_trials(X), type(self).__name__).read()
         codes = np.zeros(len(data), dtype=np.int64) if y is None else np.searchsorted(self.classes_, y)
         return TrialDataset(as_tensor(data), torch.from_numpy(codes), torch.ones(len(data)), y)
 
     def get_iterator(self, dataset, training=False):
         """Make the iterator over a :class:`skeeg.estimators.iterators.TrialDataset`."""
-        X = dataset.X
-        if not (training and self.augmentation):  # augmentations see the channels of X; then they are mapped
-            X = self._map_channels(X)
-        if isinstance(self.module_, EEGModule) and hasattr(self.module_, "prepare") and not self.augmentation:
-            X = self.module_.prepare(X)  # what no training step changes, such as a fixed filter bank
-        dataset = TrialDataset(X, dataset.codes, dataset.weights, dataset.y)
+        # augmentations see the channels of X; then they are mapped
+        maps = self.channel_map_ is not None and not (training and self.augmentation)
+        # what no training step changes, such as a fixed filter bank; else trials stay shared
+        prepares = isinstance(self.module_, EEGModule) and hasattr(self.module_, "prepare")
+        if prepares := prepares and not self.augmentation:
+            first = self._map_channels(dataset.whole[:1])
+            prepares = self.module_.prepare(first) is not first
+        if maps or prepares:
+            X = self._map_channels(dataset.X) if maps else dataset.X
+            X = self.module_.prepare(X) if prepares else X
+            dataset = TrialDataset(X, dataset.codes, dataset.weights, dataset.y)
         name = "iterator_train" if training else "iterator_valid"
         make, options = getattr(self, name), self.get_params_for(name)
         options.setdefault("batch_size", len(dataset) if self.batch_size == -1 else self.batch_size)

@@ -130,7 +130,8 @@ class TrialReader:
         """
         order = order_of_channels(self.ch_names, ch_names)
         if order is not None:
-            self._order, self.ch_names = order, tuple(ch_names)
+            self._order = order if self._order is None else [self._order[i] for i in order]
+            self.ch_names = tuple(ch_names)
         return self
 
     def read(self, start=0, stop=None):
