@@ -20,7 +20,7 @@ from sklearn.utils import _safe_indexing
 
 import skeeg
 from skeeg import EEGArray
-from skeeg.datasets import fetch_eegbci, load_epochs, load_motor_imagery, make_motor_imagery
+from skeeg.datasets import fetch_eegbci, load_motor_imagery, make_motor_imagery
 from skeeg.trials import as_trials, epochs_labels
 
 rng = np.random.default_rng(0)
@@ -500,134 +500,10 @@ def test_the_sample_says_whose_it_is_and_goes_into_the_wheel():
     assert others == named
 
 
-# Files ---------------------------------------------------------------------------------------------------
-
-
-def test_files_of_epochs_give_microvolts_labels_and_origin(tmp_path):
-    first, second = make_epochs(4, seed=1), make_epochs(6, seed=2, names=("C4", "C3", "Cz", "EOG"))
-    second.metadata = pd.DataFrame({"run": [1, 1, 1, 2, 2, 2]})
-    paths = [tmp_path / "sub-anna_ses-2_run-7_epo.fif", tmp_path / "ben-epo.fif"]
-    first.save(paths[0], verbose="error")
-    second.save(paths[1], verbose="error")
-    X, y, metadata = load_epochs(paths)
-    assert X.ch_names == ("C3", "Cz", "C4") and X.sfreq == 100.0 and X.dtype == np.float32
-    np.testing.assert_allclose(X[:4], 1e6 * first.get_data()[:, :3], rtol=1e-5)
-    np.testing.assert_allclose(X[4:], 1e6 * second.get_data()[:, [1, 2, 0]], rtol=1e-5)
-    assert y.tolist() == ["left/hand", "feet"] * 5
-    assert metadata[:4].drop_duplicates().to_numpy().tolist() == [["anna", "2", "7"]]
-    assert metadata.subject[4:].tolist() == ["ben"] * 6 and metadata.run[4:].tolist() == [1, 1, 1, 2, 2, 2]
-
-
-def test_npz_files_give_what_they_hold(tmp_path):
-    data = rng.standard_normal((4, 2, 30))
-    np.savez(
-        tmp_path / "a.npz",
-        X=data,
-        y=[769, 770] * 2,
-        subject=3,
-        session=[1, 1, 2, 2],
-        ch_names=["C3", "C4"],
-        sfreq=250,
-    )
-    X, y, metadata = load_epochs(tmp_path / "a.npz")
-    np.testing.assert_array_equal(np.asarray(X), data.astype(np.float32))
-    assert X.sfreq == 250.0 and X.ch_names == ("C3", "C4") and y.tolist() == [769, 770] * 2
-    assert metadata.subject.tolist() == [3] * 4 and metadata.session.tolist() == [1, 1, 2, 2]
-    assert metadata.run.tolist() == ["1"] * 4
-
-
-def test_npz_without_names_gives_a_plain_array(tmp_path):
-    np.savez(tmp_path / "a.npz", X=np.ones((2, 2, 5)), y=["x", "y"])
-    assert type(load_epochs(str(tmp_path / "a.npz"))[0]) is np.ndarray
-
-
-GOOD = {
-    "X": np.ones((2, 2, 5)),
-    "y": np.array(["a", "b"]),
-    "sfreq": 100.0,
-    "ch_names": np.array(["C3", "C4"]),
-}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"y": None}, r"lacks \['y'\]"),
-        ({"y": np.array(["a"])}, "y has shape"),
-        ({"y": np.array(["a", "b"], dtype=object)}, "without pickle"),
-        ({"X": np.ones((2, 10))}, "2-dimensional"),
-        ({"subject": np.arange(3)}, "subject has shape"),
-        ({"ch_names": np.array(["C3"])}, "1 ch_names"),
-        ({"sfreq": 128.0}, r"128\.0 Hz, the first file"),
-        ({"X": np.ones((2, 2, 6))}, r"\(2, 6\)"),
-        ({"ch_names": np.array(["C3", "Pz"])}, r"\['C4'\] are missing, \['Pz'\] are unknown"),
-        ({"ch_names": None}, "names its channels"),
-        ({"y": np.array([1, 2])}, "labels of type int64"),
-    ],
-)
-def test_files_that_do_not_fit_are_named(tmp_path, change, message):
-    np.savez(tmp_path / "good.npz", **GOOD)
-    np.savez(
-        tmp_path / "bad.npz", **{key: value for key, value in (GOOD | change).items() if value is not None}
-    )
-    with pytest.raises(ValueError, match=rf"bad\.npz: .*{message}"):
-        load_epochs([tmp_path / "good.npz", tmp_path / "bad.npz"])
-
-
-def test_files_that_are_none_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"missing\.npz is not a file"):
-        load_epochs(tmp_path / "missing.npz")
-    (tmp_path / "data.csv").write_text("1,2")
-    with pytest.raises(ValueError, match=r"neither a \.fif nor a \.npz"):
-        load_epochs(tmp_path / "data.csv")
-    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04nothing")
-    with pytest.raises(ValueError, match=r"broken\.npz"):
-        load_epochs(tmp_path / "broken.npz")
-    with pytest.raises(ValueError, match="paths is empty"):
-        load_epochs([])
-
-
-def test_the_same_trials_given_twice_are_refused(tmp_path):
-    for folder in ("p1", "p2"):
-        (tmp_path / folder).mkdir()
-        np.savez(tmp_path / folder / "motor.npz", X=np.ones((2, 3, 50)), y=["rest", "feet"], sfreq=100)
-    one, other = tmp_path / "p1" / "motor.npz", tmp_path / "p2" / "motor.npz"
-    with pytest.raises(ValueError, match="given twice"):
-        load_epochs([one, other, tmp_path / "p2" / ".." / "p1" / "motor.npz"])
-    with pytest.raises(ValueError, match="names of the same subject, session and run"):
-        load_epochs([one, other])
-    np.savez(other, X=np.ones((2, 3, 50)), y=["rest", "feet"], sfreq=100, subject="ben")
-    assert load_epochs([one, other])[2]["subject"].tolist() == ["motor", "motor", "ben", "ben"]
-    with pytest.raises(ValueError, match=r"subjects=\[1, 1\] names some twice"):
-        fetch_eegbci([1, 1])
-
-
-def test_channels_that_files_do_not_share_are_named(tmp_path):
-    np.savez(tmp_path / "a.npz", X=np.ones((2, 3, 50)), y=[0, 1], sfreq=100, ch_names=["C3", "Cz", "C4"])
-    np.savez(tmp_path / "b.npz", X=np.ones((2, 2, 50)), y=[0, 1], sfreq=100, ch_names=["C3", "C4"])
-    with pytest.raises(ValueError, match=r"channels \['Cz'\] are good EEG channels of one of them alone"):
-        load_epochs([tmp_path / "a.npz", tmp_path / "b.npz"])
-
-
 @pytest.mark.parametrize("wrong", [{"sfreq": -1}, {"ch_names": ["C3", "C3", "C4"]}])
 def test_wrong_descriptions_of_an_array(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         EEGArray(np.zeros((2, 3, 50)), **wrong)
-
-
-@pytest.mark.parametrize(
-    ("name", "origin"),
-    [
-        ("sub-01-epo.fif", ("01", "1", "1")),
-        ("sub-02_ses-3_run-2-epo.fif", ("02", "3", "2")),
-        ("sub-02_ses-3_epo.fif.gz", ("02", "3", "1")),
-        ("anna.v2-epo.fif.gz", ("anna.v2", "1", "1")),
-    ],
-)
-def test_names_of_files_tell_whose_they_are(name, origin, tmp_path):
-    make_epochs().save(tmp_path / name, verbose="error")
-    _, _, metadata = load_epochs(tmp_path / name)
-    assert tuple(metadata.iloc[0]) == origin
 
 
 def test_a_sampling_rate_is_a_number():

@@ -5,9 +5,19 @@ its sampling rate and channel names), labels as strings, and a DataFrame with th
 ``session`` and ``run``, one row a trial.
 """
 
+from skeeg.datasets.duplicates import duplicate_trials
 from skeeg.datasets.eegbci import fetch_eegbci
 from skeeg.datasets.files import load_epochs
+from skeeg.datasets.origin import one_person_as_several, warn_of_one_person_as_several
 from skeeg.datasets.sample import load_motor_imagery
 from skeeg.datasets.simulated import make_motor_imagery
 
-__all__ = ["fetch_eegbci", "load_epochs", "load_motor_imagery", "make_motor_imagery"]
+__all__ = [
+    "duplicate_trials",
+    "fetch_eegbci",
+    "load_epochs",
+    "load_motor_imagery",
+    "make_motor_imagery",
+    "one_person_as_several",
+    "warn_of_one_person_as_several",
+]

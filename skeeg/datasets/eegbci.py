@@ -7,7 +7,8 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
-from skeeg.trials import MICROVOLTS_PER_VOLT, EEGArray
+from skeeg.datasets.recordings import check_band, cut
+from skeeg.trials import EEGArray
 
 N_SUBJECTS = 109
 _HANDS, _HANDS_OR_FEET = ("left_hand", "right_hand"), ("hands", "feet")
@@ -131,21 +132,6 @@ def whole_numbers(name, values, allowed):
     return values
 
 
-def check_band(band, sfreq):
-    """Check a pass band against the sampling rate; give it as two floats, or None."""
-    if band is None:
-        return None
-    try:
-        low, high = map(float, band)
-    except (TypeError, ValueError):  # not two, or no numbers
-        low = high = 0.0
-    if not 0 < low < high < sfreq / 2:
-        raise ValueError(
-            f"band={band} must be two frequencies in Hz, 0 < low < high < {sfreq / 2:g} (half of sfreq)"
-        )
-    return low, high
-
-
 def _read_run(subject, run, classes, channels, tmin, tmax, sfreq, band):
     """Trials of one recording: (n_trials, n_chans, n_times) float32 in µV, labels, channel names."""
     import mne
@@ -156,26 +142,9 @@ def _read_run(subject, run, classes, channels, tmin, tmax, sfreq, band):
         if unknown := [name for name in channels if name not in raw.ch_names]:
             raise ValueError(f"channels={unknown} were not recorded; choose from {raw.ch_names}")
         raw.pick(list(channels))
-    if band is not None:
-        raw.filter(*band, verbose="error")
-    if raw.info["sfreq"] != sfreq:
-        raw.resample(sfreq, verbose="error")
-    n_times = round((tmax - tmin) * sfreq)
-    codes = {mark: code for code, mark in enumerate(("T1", "T2")) if _MEANING[run][code] in classes}
-    events, _ = mne.events_from_annotations(raw, event_id=codes, verbose="error")
-    epochs = mne.Epochs(
-        raw,
-        events,
-        tmin=tmin,
-        tmax=tmin + (n_times - 1) / sfreq,
-        baseline=None,
-        preload=True,
-        verbose="error",
-    )
-    data = epochs.get_data(copy=False)
-    data *= MICROVOLTS_PER_VOLT
-    labels = np.array([_MEANING[run][code] for code in epochs.events[:, 2]], dtype=f"U{len('right_hand')}")
-    return data.astype(np.float32), labels, raw.ch_names
+    marked = {code: name for code, name in enumerate(_MEANING[run], start=1) if name in classes}
+    trials, _ = cut(raw, {f"T{code}": code for code in marked}, marked, tmin, tmax, band=band, sfreq=sfreq)
+    return trials.data, trials.labels, trials.ch_names
 
 
 def _path_of(subject, run):
