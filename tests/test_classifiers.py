@@ -522,3 +522,28 @@ def test_warnings_name_the_line_that_called_fit(params, gain, y, message):
         clf.fit(gain * X, y)
     (warning,) = [w for w in caught if re.search(message, str(w.message))]
     assert warning.filename == __file__
+
+
+class Recorded:
+    """Trials that are read from elsewhere, and how many at a time."""
+
+    shape, dtype = X.shape, X.dtype
+
+    def __init__(self):
+        self.n_read = []
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, item):
+        self.n_read.append(len(X[item]))
+        return X[item]
+
+
+@pytest.mark.filterwarnings("ignore:n_times:UserWarning")
+def test_prediction_reads_a_batch_at_a_time():
+    clf = AttentionBaseNetClassifier(batch_size=8, **QUICK).fit(Recorded(), Y)
+    trials = Recorded()
+    np.testing.assert_array_equal(clf.predict_proba(trials), clf.predict_proba(X))
+    assert sum(trials.n_read) >= len(X)
+    assert max(trials.n_read) == 8

@@ -86,3 +86,17 @@ def test_loader_of_torch_gives_the_same_batches():
 def test_batches_are_on_the_gpu():
     X, (codes, weights) = next(iter(TrialIterator(make_dataset(), device="cuda")))
     assert {X.device.type, codes.device.type, weights.device.type} == {"cuda"}
+
+
+def test_a_subset_gives_its_trials_in_its_order_without_a_copy():
+    whole = make_dataset(6, np.array(list("abcdef")))
+    subset = whole.subset(np.array([4, 0, 4]))
+    assert subset.whole is whole.whole
+    assert subset.X[:, 0, 0].tolist() == [4, 0, 4]
+    assert subset.y.tolist() == ["e", "a", "e"]
+    for make in (TrialIterator, DataLoader):
+        (batch,) = make(subset, batch_size=3)
+        codes, weights = batch[1]
+        assert (numbers(batch), codes.tolist(), weights.tolist()) == ([4, 0, 4], [1, 0, 1], [4.5, 0.5, 4.5])
+    order = [n for batch in TrialIterator(subset, batch_size=1, shuffle=True) for n in numbers(batch)]
+    assert sorted(order) == [0, 4, 4]

@@ -19,6 +19,7 @@ from skeeg.estimators.data import (
     filled,
     learn_recording,
     order_and_weights,
+    read_all,
     typical_scale,
     warn_of_another_scale,
 )
@@ -30,6 +31,8 @@ from skeeg.modules.base import EEGModule
 from skeeg.modules.losses import DualPrototypeLoss
 from skeeg.persistence import Savable, register
 from skeeg.trials import check_groups, open_trials, warn_of_other_units
+
+_MANY = 256  # trials of a piece in prediction where a batch is to be all
 
 # what files may name, in rooms below that do not know of files
 register(DualPrototypeLoss)
@@ -265,17 +268,15 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _fit(self, X, y, sample_weight, groups, *, afresh, classes=None, continuing=False):
         self._validate_params()
-        reader = open_trials(X)
-        if not afresh:
-            reader = self._recording.fitted_to(reader, type(self).__name__)
-        data, _, _, labels = reader.trials()
-        y = check_labels(y, labels, len(data), type(self).__name__)
-        weights = check_weights(sample_weight, data)
+        trials = open_trials(X)
+        y = check_labels(y, trials, type(self).__name__)
+        weights = check_weights(sample_weight, y)
         if groups is not None:
             groups = check_groups(groups, y)
         kept = weights > 0  # a trial of no weight is no trial, for batch statistics too
         if afresh:
-            self._learn(reader, np.unique(y[kept] if classes is None else classes))
+            self._learn(trials, np.unique(y[kept] if classes is None else classes))
+        data = read_all(self._recording.fitted_to(trials, type(self).__name__))
         unknown = np.setdiff1d(y[kept], self.classes_)
         if len(unknown):
             raise ValueError(f"y has labels {unknown.tolist()} that are not in {self.classes_.tolist()}")
@@ -304,8 +305,8 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                     )
             codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
             train, weights = order_and_weights(data, codes, weights, train, self.class_weight, self.classes_)
-            tensors = as_tensor(data), torch.from_numpy(codes), torch.from_numpy(weights.astype(np.float32))
-            everything = TrialDataset(*tensors, y)
+            arrays = data, codes, weights.astype(np.float32)
+            everything = TrialDataset(*map(torch.from_numpy, arrays), y)
             self._augmenter = Augmenter(self.augmentation, self.ch_names_, self.classes_, seed, self.device_)
             if afresh:
                 self.initialize()
@@ -345,18 +346,21 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             check_is_fitted(self)  # raises; to ask it each time would make a single trial 5 % slower
         trials = self._recording.fitted_to(open_trials(X), type(self).__name__)
         run = self._network if function == "forward" else getattr(self.module_, function, self._network)
-        fills = isinstance(self.module_, EEGModule)  # others may look at the batch, as batch statistics do
+        ours = isinstance(self.module_, EEGModule)  # others may look at the batch, as batch statistics do
+        size = self.batch_size
+        if size == -1:
+            size = _MANY if ours else len(trials)
         was_training = self.module_.training  # a scorer may ask while training
         if was_training:
             self.module_.eval()
         try:
             with self._threads(), torch.inference_mode():
                 outputs = []
-                for data in trials.batches(len(trials) if self.batch_size == -1 else self.batch_size):
+                for data in trials.batches(size):
                     if not outputs:
                         warn_of_other_units(data, self.scale_)
                     batch = as_tensor(data)
-                    batch = self._map_channels(filled(batch) if fills else batch)
+                    batch = self._map_channels(filled(batch) if ours else batch)
                     outputs.append(run(batch.to(self.device_))[: len(data)].cpu())
         finally:
             if was_training:
@@ -459,8 +463,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Accuracy.
         """
         if y is None:
-            trials = open_trials(X)
-            y = check_labels(None, trials.labels, len(trials), type(self).__name__)
+            y = check_labels(None, open_trials(X), type(self).__name__)
             if not np.isin(y, self.classes_).any():
                 raise ValueError(
                     f"the labels that X knows, {np.unique(y).tolist()}, are none of the classes "

@@ -133,7 +133,7 @@ def typical_scale(data, ch_names):
         Of constant channels, units other than µV, and offsets that hide the signal.
     """
     some = data[:: max(1, len(data) // 64)]
-    deviations = some.std(axis=2)
+    deviations = np.concatenate([few.std(axis=2) for few in np.array_split(some, -(-len(some) // 8))])
     typical = float(np.median(deviations))
     constant = np.flatnonzero(deviations.max(axis=0) == 0)
     if data.shape[2] > 1 and len(constant):
@@ -177,17 +177,15 @@ def _warn(message):
 # ----- labels, weights ------------------------------------------------------------------------------------
 
 
-def check_labels(y, labels, n_trials, owner):
+def check_labels(y, trials, owner):
     """Get a label for each trial.
 
     Parameters
     ----------
     y : array-like or None
         What the user gave.
-    labels : array-like or None
-        What the trials know.
-    n_trials : int
-        How many there are to be.
+    trials : TrialReader
+        The trials, which may know their labels.
     owner : str
         Name of the estimator, for errors.
 
@@ -201,7 +199,7 @@ def check_labels(y, labels, n_trials, owner):
         When there are none, or they are no labels of these trials.
     """
     if y is None:
-        y = labels
+        y = trials.labels
     if y is None:
         raise ValueError(
             f"{owner} requires y to be passed, but the target y is None; "
@@ -211,8 +209,8 @@ def check_labels(y, labels, n_trials, owner):
     if y.dtype.kind in "fc":
         assert_all_finite(y, input_name="y")
     check_classification_targets(y)
-    if len(y) != n_trials:
-        raise ValueError(f"y has {len(y)} labels, but X has {n_trials} trials")
+    if len(y) != len(trials):
+        raise ValueError(f"y has {len(y)} labels, but X has {len(trials)} trials")
     return y
 
 
@@ -317,6 +315,26 @@ def order_and_weights(data, codes, weights, train, class_weight, classes):
 
 
 # ----- tensors --------------------------------------------------------------------------------------------
+
+
+def read_all(reader):
+    """Get all trials in memory that may be written to, which torch insists on: shared with X where it may.
+
+    Parameters
+    ----------
+    reader : TrialReader
+        See :func:`skeeg.trials.open_trials`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_trials, n_chans, n_times)
+    """
+    if reader.read(0, 1).flags.writeable:
+        return reader.read()
+    data = np.empty(reader.shape, reader.dtype)  # filled a few at a time, as pages of a mapped file count too
+    for first, few in zip(range(0, len(data), 64), reader.batches(64), strict=True):
+        data[first : first + 64] = few
+    return data
 
 
 def as_tensor(data):

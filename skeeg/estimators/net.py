@@ -21,7 +21,7 @@ from skeeg.estimators.components import (
     refresh_criterion,
     refresh_optimizer,
 )
-from skeeg.estimators.data import Recording, as_tensor
+from skeeg.estimators.data import Recording, read_all
 from skeeg.estimators.iterators import TrialDataset, TrialIterator
 from skeeg.estimators.parameters import TrainingParameters
 from skeeg.estimators.schedules import schedules
@@ -279,9 +279,9 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
 
     def get_dataset(self, X, y=None):
         """Put checked trials, and codes of their labels where there are any, into a TrialDataset."""
-        data = self._recording.fitted_to(open_trials(X), type(self).__name__).read()
+        data = read_all(self._recording.fitted_to(open_trials(X), type(self).__name__))
         codes = np.zeros(len(data), dtype=np.int64) if y is None else np.searchsorted(self.classes_, y)
-        return TrialDataset(as_tensor(data), torch.from_numpy(codes), torch.ones(len(data)), y)
+        return TrialDataset(torch.from_numpy(data), torch.from_numpy(codes), torch.ones(len(data)), y)
 
     def get_iterator(self, dataset, training=False):
         """Make the iterator over a :class:`skeeg.estimators.iterators.TrialDataset`."""
