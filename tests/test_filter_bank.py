@@ -177,6 +177,8 @@ def test_bands():
         ([(float("nan"), 8)], 100, "is empty"),
         ([], 100, "holds no band"),
         (0, 100, "n_bands=0 holds no band"),
+        (10**9, 1e12, "n_bands stands for more than 1000 bands"),
+        ([(4, 8)] * 1001, 100, "n_bands stands for more than 1000 bands"),
         ([8, 12], 100, "must be a whole number, None or a list"),
         (2.5, 100, "n_bands=2.5 must be a whole number"),
         ("alpha", 100, "must be a whole number, None or a list"),
@@ -200,3 +202,42 @@ def test_unknown_names():
         FilterBankDesign(9, SFREQ, "butter")
     with pytest.raises(ValueError, match="filter_parameters: order unknown; choose from filter_length, "):
         FilterBankDesign(9, SFREQ, {"order": 4})
+
+
+@pytest.mark.parametrize(
+    ("bands", "sfreq", "parameters"),
+    [
+        ([(4, 8)], 1e9, None),
+        ([(1e-6, 8)], 100, None),
+        ([(4, 8)], 100, {"filter_length": 2**22 + 1}),
+        ([(4, 8)], 100, {"filter_length": "50000s"}),
+        ([(4, 8)], 100, {"filter_length": "50000000ms"}),
+        ([(4, 8)], 100, {"l_trans_bandwidth": 1e-4}),
+        ([(4, 8)], 100, {"h_trans_bandwidth": 1e-4}),
+        ([(4, 8)] * 1000, 1000, None),
+    ],
+)
+def test_banks_that_would_take_gigabytes_are_refused(bands, sfreq, parameters):
+    with pytest.raises(ValueError, match="bands would have more than 4194304 taps"):
+        FilterBankDesign(bands, sfreq, parameters)
+
+
+def test_orders_that_would_take_hours_are_refused():
+    def bank(order):
+        return FilterBankDesign(
+            [(4, 8)], 100, {"method": "iir", "iir_params": {"order": order, "ftype": "butter"}}
+        )
+
+    for order in (101, 10**6):
+        with pytest.raises(ValueError, match=f"order={order} is more than 100"):
+            bank(order)
+    bank(20)
+
+
+@pytest.mark.parametrize("length", ["auto", "3s", "2600ms", 301])
+def test_lengths_of_filters_are_estimated_from_above(length):
+    for window in ("hamming", "hann", "blackman"):
+        arguments = {"filter_length": length, "fir_window": window}
+        bank = FilterBankDesign([(4, 8), (8, 30)], 100, arguments)
+        for (low, high), taps in zip(bank.bands, bank._filters, strict=True):
+            assert len(taps) - 1 <= bank._most_taps(low, high, arguments)

@@ -16,6 +16,7 @@ from skeeg.estimators.data import (
     as_tensor,
     check_labels,
     check_weights,
+    class_weights,
     filled,
     learn_recording,
     order_and_weights,
@@ -26,10 +27,11 @@ from skeeg.estimators.data import (
 from skeeg.estimators.iterators import TrialDataset, TrialIterator
 from skeeg.estimators.net import TrialNet
 from skeeg.estimators.randomness import Augmenter, own_randomness
+from skeeg.estimators.schedules import schedules
 from skeeg.estimators.validation import split_trials
 from skeeg.modules.base import EEGModule
 from skeeg.modules.losses import DualPrototypeLoss
-from skeeg.persistence import Savable, register
+from skeeg.persistence import Savable, learned, register
 from skeeg.trials import check_groups, open_trials, warn_of_other_units
 
 _MANY = 256  # trials of a piece in prediction where a batch is to be all
@@ -207,8 +209,27 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     module = None
 
+    _learned: dict = {
+        "classes_inferred_": learned.labels,
+        "n_chans_": learned.whole(1),
+        "n_times_": learned.whole(2),
+        "n_features_in_": learned.product("n_chans_", "n_times_"),
+        "sfreq_": learned.maybe(learned.rate),
+        "ch_names_": learned.maybe(learned.names("n_chans_")),
+        "channel_map_": learned.maybe(learned.array(np.float32, None, "n_chans_")),
+        "scale_": learned.number(0),
+        "best_epoch_": learned.whole(),
+    }
+
     __metadata_request__fit = {"groups": True}
     __metadata_request__partial_fit = {"groups": True}
+
+    def _check_loaded(self):
+        super()._check_loaded()
+        options = self.get_params_for("lr_schedule")
+        anything = torch.optim.SGD([torch.zeros(1)], lr=self.lr)
+        schedules[self.lr_schedule](anything, self.max_epochs, 1, **options)
+        class_weights(self.class_weight, np.arange(len(self.classes_)), self.classes_)
 
     # ----- training ---------------------------------------------------------------------------------------
 

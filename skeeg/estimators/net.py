@@ -363,7 +363,8 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
         return self
 
     def _hooks(self, schedule, n_epochs):
-        options = self.get_params_for("lr_schedule")
+        # what continues, at a constant rate, has no use for the options of the schedule
+        options = self.get_params_for("lr_schedule") if schedule == self.lr_schedule else {}
         return Hooks(
             train_step=self.train_step,
             validation_step=self.validation_step,

@@ -6,10 +6,14 @@ file whose metadata hold one string, ``skeeg``: a checksum of the whole file and
 in JSON that refers to the tensors by name. One file, because it can be replaced atomically and handed on as
 it is, in a format that other tools read; the same estimator gives the same bytes.
 
-Loading executes nothing: the description names classes, and only those that are listed here (of skeeg,
-torch.nn, torch.optim, scikit-learn's splitters) or handed over by the caller are made.
+Loading executes nothing: the description names classes, and only those of skeeg, those of others that
+``others.py`` lists, and those that the caller hands over are made. A file decides what an estimator is; how
+it runs (``device``, ``compile``, ``verbose``, ``callbacks``), where it caches and what it started from
+(``pretrained``) is its loader's choice. What a class may learn is listed with it (:mod:`.learned`),
+parameters are validated as ``fit`` does, and a network is made no larger than the tensors that are there.
 """
 
+from skeeg.persistence import learned
 from skeeg.persistence.face import Savable
 from skeeg.persistence.format import FORMAT
 from skeeg.persistence.hub import HUB_FILE, from_pretrained, model_card, push_to_hub
@@ -26,6 +30,7 @@ __all__ = [
     "classifier_of",
     "from_bytes",
     "from_pretrained",
+    "learned",
     "load",
     "model_card",
     "push_to_hub",

@@ -25,6 +25,8 @@ class Savable(Kept, registered=False):
     by ``torch.load``, which the pickle itself names: nothing of skeeg hands bytes to a pickle.
     """
 
+    _loaders_choice = ("callbacks", "compile", "device", "pretrained", "verbose")
+
     def save(self, path):
         """Save to one file, for :func:`skeeg.load`; see :func:`skeeg.save`.
 
@@ -59,6 +61,16 @@ class Savable(Kept, registered=False):
             super().load_params(*args, **kwargs)
         finally:
             self.device = wanted
+
+    def _check_loaded(self):
+        for name in ("iterator_train", "iterator_valid"):
+            value = getattr(self, name)
+            if isinstance(value, type) and issubclass(value, (torch.nn.Module, torch.optim.Optimizer)):
+                raise ValueError(f"{name}={value.__name__} does not iterate over trials")
+            options = {key for key in vars(self) if key.startswith(f"{name}__")}
+            unknown = options - {f"{name}__{option}" for option in ("batch_size", "drop_last", "shuffle")}
+            if unknown:
+                raise ValueError(f"it sets {', '.join(sorted(unknown))}")
 
     # ----- pickling ---------------------------------------------------------------------------------------
 

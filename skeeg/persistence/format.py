@@ -21,8 +21,9 @@ from safetensors.torch import save as save_tensors
 
 from skeeg._version import __version__
 
-#: Number of the protocol. 1: skeeg 0.1, classes by their own names, everything that ``fit`` left.
-FORMAT = 1
+#: Number of the protocol. 1: all parameters and all that ``fit`` left. 2: no parameters that say how an
+#: estimator is run, learned attributes that its class lists, splitters by their arguments.
+FORMAT = 2
 
 NO_SUM = "0" * 64  # in the place of the checksum while it is computed
 
@@ -83,6 +84,8 @@ def unpack(data, name):
     try:
         document = json.loads(document)
         version = document["format"]
+        if type(version) is not int or version < 1:
+            raise ValueError(f"it is of the format {version!r}, which there is not")
         if version > FORMAT:
             raise ValueError(
                 f"it was written by skeeg {document['versions']['skeeg']} in format {version}, this skeeg "

@@ -6,8 +6,7 @@ from sklearn.pipeline import Pipeline
 
 from skeeg.files import fetch, upload
 from skeeg.persistence.format import versions
-from skeeg.persistence.saving import check_savable, classifier_of, load
-from skeeg.persistence.writing import to_bytes
+from skeeg.persistence.saving import classifier_of, content_of, load
 
 HUB_FILE = "estimator.safetensors"
 
@@ -46,16 +45,15 @@ def push_to_hub(estimator, repo_id, *, data=None, score=None, private=None, toke
     ValueError
         As :func:`save`.
     """
-    check_savable(estimator)
     files = {
-        HUB_FILE: to_bytes(estimator),
+        HUB_FILE: content_of(estimator),
         "README.md": model_card(estimator, repo_id, data=data, score=score).encode(),
     }
     message = commit_message or f"Upload {type(classifier_of(estimator)).__name__}"
     return upload(repo_id, files, private=private, token=token, commit_message=message)
 
 
-def from_pretrained(source, classes=(), *, revision=None, token=None, cache_dir=None):
+def from_pretrained(source, classes=(), *, device="auto", revision=None, token=None, cache_dir=None):
     """Load an estimator that :func:`push_to_hub` shared.
 
     Parameters
@@ -63,6 +61,8 @@ def from_pretrained(source, classes=(), *, revision=None, token=None, cache_dir=
     source : str or os.PathLike
         Name of the repository, "user/name", or a local copy of it.
     classes : sequence of class, default=()
+        As in :func:`load`.
+    device : str or torch.device, default="auto"
         As in :func:`load`.
     revision, token, cache_dir : str, optional
         See ``huggingface_hub.hf_hub_download``.
@@ -83,7 +83,9 @@ def from_pretrained(source, classes=(), *, revision=None, token=None, cache_dir=
     ValueError
         As :func:`load`.
     """
-    return load(fetch(source, HUB_FILE, revision=revision, token=token, cache_dir=cache_dir), classes)
+    return load(
+        fetch(source, HUB_FILE, revision=revision, token=token, cache_dir=cache_dir), classes, device=device
+    )
 
 
 def model_card(estimator, repo_id="user/name", *, data=None, score=None):

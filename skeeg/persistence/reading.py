@@ -1,4 +1,4 @@
-"""Estimators out of files."""
+"""Estimators out of files, whoever wrote them: what is there is checked before it is used."""
 
 from __future__ import annotations
 
@@ -6,37 +6,44 @@ import math
 import warnings
 
 import numpy as np
-import torch
-from sklearn.base import BaseEstimator
-from skorch.history import History
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
-from skeeg.devices import resolve_device
+from skeeg.persistence import learned, others
 from skeeg.persistence.format import unpack
-from skeeg.persistence.registry import is_kept, known_classes
-from skeeg.persistence.writing import ARRAY_KINDS
+from skeeg.persistence.registry import Kept, known_classes
+from skeeg.persistence.restoring import restore
+from skeeg.persistence.writing import ARRAY_KINDS, NOT_LEARNED, is_loaders_choice
+
+_LARGEST = 2**63  # whole numbers beyond are no parameter of anything
+_LARGEST_TRIAL = 2**20  # numbers in a trial that an estimator is tried with
 
 
-def from_bytes(data, classes=(), name="the file"):
+def from_bytes(data, classes=(), name="the file", device="auto"):
     """Get the estimator back from the content of its file."""
     description, tensors = unpack(data, name)
     try:
-        return Reader(tensors, classes).decode(description)
+        estimator = Reader(tensors, classes, device).decode(description)
+        _try_out(estimator)
     except Exception as error:  # whatever a file made by hand brings about
-        raise ValueError(f"{name} cannot be loaded: {error}") from error
+        raise ValueError(f"{name} cannot be loaded: {error or type(error).__name__}") from error
+    return estimator
 
 
 class Reader:
     """Make an estimator from JSON and tensors."""
 
-    def __init__(self, tensors, classes):
+    def __init__(self, tensors, classes, device):
         self.tensors = tensors
         self.classes = known_classes() | {cls.__name__: cls for cls in classes}
+        self.device = device
 
     def decode(self, entry):
         if isinstance(entry, list):
             return [self.decode(e) for e in entry]
         if not isinstance(entry, dict):
-            return entry
+            return _plain(entry)
         if "object" in entry:
             return self._object(entry)
         ((kind, content),) = entry.items()
@@ -52,12 +59,8 @@ class Reader:
             return self._array(content)[()]
         if kind == "tensor":
             return self.tensors[content].clone()
-        if kind == "device":
-            return torch.device(content)
         if kind == "RandomState":
-            random_state = np.random.RandomState()
-            random_state.set_state(self.decode(content))
-            return random_state
+            return _random_state(*self.decode(content))
         if kind == "class":
             return self._class(content)
         raise ValueError(f"it holds a {kind!r}, which this version of skeeg does not know")
@@ -70,58 +73,132 @@ class Reader:
         return self.classes[name]
 
     def _array(self, content):
+        shape = content["shape"]
+        if not all(type(length) is int and length >= 0 for length in shape):
+            raise ValueError(f"it holds an array of the shape {shape}")
         if "objects" in content:
-            array = np.empty(len(content["objects"]), dtype=object)
-            array[:] = self.decode(content["objects"])
-        else:
-            dtype = np.dtype(content["dtype"])
-            if dtype.kind not in ARRAY_KINDS:
-                raise ValueError(f"it holds an array of {dtype}")
-            array = np.frombuffer(self.tensors[content["tensor"]].numpy().tobytes(), dtype).copy()
-        return array.reshape(content["shape"])
+            entries = self.decode(content["objects"])
+            if not all(entry is None or isinstance(entry, (str, bool, int, float)) for entry in entries):
+                raise ValueError("it holds an array of objects that are neither text nor numbers")
+            array = np.empty(len(entries), dtype=object)
+            array[:] = entries
+            return array.reshape(shape)
+        dtype = np.dtype(content["dtype"])
+        if dtype.kind not in ARRAY_KINDS or dtype.itemsize == 0:
+            raise ValueError(f"it holds an array of {dtype}")
+        data = self.tensors[content["tensor"]].numpy().tobytes()
+        if len(data) != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"it holds {len(data)} bytes for an array of {dtype} of the shape {shape}")
+        if dtype.kind == "b" and max(data, default=0) > 1:
+            raise ValueError("it holds truth values that are neither true nor false")
+        if dtype.kind == "U":  # NumPy does not ask
+            points = np.frombuffer(data, dtype.byteorder + "u4")
+            if points.size and points.max() > 0x10FFFF:
+                raise ValueError("it holds text of characters that there are not")
+        return np.frombuffer(data, dtype).reshape(shape).copy()
 
     def _object(self, entry):
         cls = self._class(entry["object"])
-        if not is_kept(cls):
+        if cls in others.splitters():
+            return others.make_splitter(cls, self._values(entry["params"]))
+        if issubclass(cls, Kept):
+            made = self._kept(cls, entry)
+        elif cls is Pipeline:
+            made = self._pipeline(entry["params"])
+        elif cls is FrozenEstimator:
+            made = FrozenEstimator(self.decode(entry["params"]["estimator"]))
+            if not hasattr(made.estimator, "fit"):
+                raise ValueError("a FrozenEstimator holds what is no estimator")
+        else:
             raise ValueError(f"it makes an object of {cls.__name__}, of which it may only name the class")
-        params = {name: self.decode(value) for name, value in entry["params"].items()}
-        if not issubclass(cls, BaseEstimator):
-            made = cls.__new__(cls)
-            vars(made).update(params)
-            return made
+        if "requests" in entry:
+            _request(made, entry["requests"])
+        return made
+
+    def _values(self, entries):
+        return {name: self.decode(value) for name, value in entries.items()}
+
+    def _pipeline(self, params):
         if params.get("memory") is not None:
             raise ValueError("it sets a Pipeline's memory, a folder of pickles")
-        made = cls(**params)
-        learned = {name: self.decode(value) for name, value in entry["learned"].items()}
+        steps = self.decode(params["steps"])
+        others.check_steps(steps)
+        made = Pipeline(steps)
+        wanted = self.decode(params.get("transform_input"))
+        if wanted is not None:
+            if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
+                raise ValueError("a Pipeline's transform_input is a list of names")
+            made.transform_input = wanted
+        return made
+
+    def _kept(self, cls, entry):
+        params = {k: v for k, v in entry["params"].items() if not is_loaders_choice(cls, k)}
+        made = cls(**self._values(params))
+        if "device" in cls._loaders_choice:
+            made.device = self.device
+        if hasattr(made, "_parameter_constraints"):
+            made._validate_params()
+        # format 1 held some of what is made anew, too
+        found = self._values({k: v for k, v in entry["learned"].items() if k not in NOT_LEARNED})
+        if found:
+            learned.check(cls, found)
         if "state" in entry:
-            state = {name: self.decode(value) for name, value in entry["state"].items()}
-            _restore(made, learned, state, History(self.decode(entry["history"])))
+            restore(made, found, self._values(entry["state"]), self.decode(entry["history"]))
         else:
-            vars(made).update(learned)
-        if "requests" in entry:
-            request = made._get_metadata_request()
-            for method, wanted in entry["requests"].items():
-                for name, alias in wanted.items():
-                    getattr(request, method).add_request(param=name, alias=alias)
-            made._metadata_request = request
+            vars(made).update(found)
+        if found:
+            made._check_loaded()
+        if "output" in entry:
+            made.set_output(transform=entry["output"].get("transform"))
         return made
 
 
-def _restore(net, learned, state, history):
-    """Make a classifier what it was when it was saved."""
-    vars(net).update(learned)
-    net.device_ = _present_device(net.device)
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fit has said it
-        net.initialize()  # initial weights are drawn, and replaced
-    for name, values in state.items():
-        getattr(net, f"{name}_").load_state_dict(values)
-    net._history = history
-    net.module_.eval()
+def _plain(value):
+    if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        raise ValueError("it holds a whole number of more than 64 bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("it holds a number out of range")
+    return value
 
 
-def _present_device(device):
-    try:
-        return resolve_device(device)
-    except ValueError:  # trained on a device that this machine does not have
-        return resolve_device("auto")
+def _random_state(kind, key, position, has_gauss, gauss):
+    learned.one_of("MT19937")(kind, {})
+    learned.array(np.uint32, 624)(key, {})
+    learned.whole(0, 624)(position, {})
+    learned.whole(0, 1)(has_gauss, {})
+    learned.number()(gauss, {})
+    random_state = np.random.RandomState(0)
+    random_state.set_state((kind, key, position, has_gauss, gauss))
+    return random_state
+
+
+def _request(estimator, requests):
+    """Give an estimator the metadata requests of a file."""
+    request = estimator._get_metadata_request()
+    for method, wanted in requests.items():
+        if method not in SIMPLE_METHODS:
+            raise ValueError(f"it requests metadata for {method!r}")
+        for name, alias in wanted.items():
+            getattr(request, method).add_request(param=name, alias=alias)
+    estimator._metadata_request = request
+
+
+def _try_out(estimator):
+    """Let a loaded estimator compute, where its trials have a size that is known and not too large."""
+    first = estimator
+    while isinstance(first, (Pipeline, FrozenEstimator)):
+        if isinstance(first, FrozenEstimator):
+            first = first.estimator
+        else:
+            first = next((step for _, step in first.steps if step not in (None, "passthrough")), None)
+    n_chans, n_times = (getattr(first, name, None) for name in ("n_chans_", "n_times_"))
+    if n_chans is None or n_chans * n_times > _LARGEST_TRIAL:
+        return
+    trials = 10 * np.random.default_rng(0).standard_normal((2, n_chans, n_times), dtype=np.float32)
+    methods = ("predict_proba", "predict", "transform")
+    compute = next(getattr(estimator, method) for method in methods if hasattr(estimator, method))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of noise
+        result = np.asarray(compute(trials))
+    if result.dtype.kind in "fc" and not np.isfinite(result).all():
+        raise ValueError("it computes numbers that are not finite")

@@ -1,29 +1,8 @@
-"""Classes that files may name: those of skeeg enter when they are defined, others are listed here."""
+"""Classes that files may name: those of skeeg enter when they are defined, the others are in others.py."""
 
 from __future__ import annotations
 
-from functools import cache
-
-import sklearn.frozen
-import sklearn.model_selection
-import sklearn.pipeline
-import torch
-
-_SPLITTERS = (
-    "GroupKFold",
-    "GroupShuffleSplit",
-    "KFold",
-    "LeaveOneGroupOut",
-    "LeavePGroupsOut",
-    "PredefinedSplit",
-    "RepeatedKFold",
-    "RepeatedStratifiedKFold",
-    "ShuffleSplit",
-    "StratifiedGroupKFold",
-    "StratifiedKFold",
-    "StratifiedShuffleSplit",
-    "TimeSeriesSplit",
-)
+from skeeg.persistence import others
 
 _entered = {}  # by the names that files give them
 
@@ -47,33 +26,26 @@ def register(cls):
 
 
 class Kept:
-    """Base of estimators that files hold: their parameters and what they learned are all there is to them.
+    """Base of estimators that files hold: parameters, and what ``_learned`` lists, are all there is to them.
 
     Subclasses that belong to skeeg may be named in files from their definition on; a base class that is no
-    estimator yet says ``registered=False``.
+    estimator yet says ``registered=False``. A class that learns something of its own says what, see
+    :mod:`skeeg.persistence.learned`.
     """
+
+    _learned: dict = {}
+
+    #: Parameters (and names routed to them) that say how an object is run, not what it is. Whoever loads a
+    #: file chooses them; they are not in it, and where one holds them nevertheless, they are left there.
+    _loaders_choice: tuple = ()
 
     def __init_subclass__(cls, *, registered=True, **kwargs):
         super().__init_subclass__(**kwargs)
         if registered:
             register(cls)
 
-
-@cache
-def _others():
-    known = {
-        f"torch.{room.__name__.split('.')[1]}.{name}": cls
-        for room, base in ((torch.nn, torch.nn.Module), (torch.optim, torch.optim.Optimizer))
-        for name, cls in vars(room).items()
-        if isinstance(cls, type) and issubclass(cls, base)
-    }
-    known["torch.utils.data.DataLoader"] = torch.utils.data.DataLoader
-    known |= {
-        f"sklearn.model_selection.{name}": getattr(sklearn.model_selection, name) for name in _SPLITTERS
-    }
-    known["sklearn.pipeline.Pipeline"] = sklearn.pipeline.Pipeline
-    known["sklearn.frozen.FrozenEstimator"] = sklearn.frozen.FrozenEstimator
-    return known
+    def _check_loaded(self):
+        """Raise ValueError where parameters or what was learned, each right in itself, do not go together."""
 
 
 def known_classes():
@@ -83,7 +55,7 @@ def known_classes():
     -------
     dict of str to class
     """
-    return _others() | _entered
+    return others.classes() | _entered
 
 
 def name_of(cls):

@@ -8,9 +8,10 @@ from pathlib import Path
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skeeg.devices import resolve_device
 from skeeg.files import write_atomically
 from skeeg.persistence.reading import from_bytes
-from skeeg.persistence.writing import to_bytes
+from skeeg.persistence.writing import Writer
 
 
 def save(estimator, path):
@@ -51,11 +52,10 @@ def save(estimator, path):
     >>> bool((same.predict_proba(X) == pipe.predict_proba(X)).all())
     True
     """
-    check_savable(estimator)
-    write_atomically(path, to_bytes(estimator))
+    write_atomically(path, content_of(estimator))
 
 
-def load(path, classes=()):
+def load(path, classes=(), *, device="auto"):
     """Load what :func:`save` wrote.
 
     Parameters
@@ -65,6 +65,8 @@ def load(path, classes=()):
     classes : sequence of class, default=()
         Classes of your own that the file names: subclasses of :class:`skeeg.EEGClassifier`, activations,
         losses.
+    device : str or torch.device, default="auto"
+        Where networks will be; "auto" takes CUDA or MPS where present, else the CPU.
 
     Returns
     -------
@@ -75,17 +77,43 @@ def load(path, classes=()):
     ------
     ValueError
         When the file is broken, was changed, is of another kind or of a newer skeeg, or names a class that
-        is neither skeeg's nor in ``classes``.
+        is neither skeeg's nor in ``classes``; or the device is not there.
+
+    Notes
+    -----
+    A file says what an estimator is, not how it is run: ``device`` is chosen here; ``compile``, ``verbose``,
+    ``callbacks``, ``pretrained`` and a Pipeline's ``memory`` are as they are in an estimator just made, to be
+    set by ``set_params``.
     """
-    return from_bytes(Path(path).read_bytes(), classes, os.fspath(path))
+    resolve_device(device)
+    return from_bytes(Path(path).read_bytes(), classes, os.fspath(path), device)
 
 
-def check_savable(estimator):
-    """Check that an estimator is fitted, and its parameters are those that it was fitted with."""
+def content_of(estimator):
+    """Get the content of the file of a fitted estimator, which is known to load.
+
+    Parameters
+    ----------
+    estimator : estimator
+        As in :func:`save`.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError, ValueError
+        As :func:`save`.
+    """
     check_is_fitted(estimator)
     classifier = classifier_of(estimator)
     if hasattr(classifier, "check_params_unchanged"):
         classifier.check_params_unchanged()
+    writer = Writer()
+    data = writer.file_of(estimator)
+    from_bytes(data, writer.own, f"what would be the file of this {type(estimator).__name__}", device="cpu")
+    return data
 
 
 def classifier_of(estimator):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import sklearn
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
+from skeeg.persistence import others
 from skeeg.persistence.format import pack
-from skeeg.persistence.registry import is_kept, name_of
+from skeeg.persistence.registry import Kept, is_kept, name_of
 
 ARRAY_KINDS = "biufcUS"
-# what skorch keeps of its own and makes anew, and what is saved in a form of its own
-_NOT_LEARNED = {
+#: What skorch keeps of its own and makes anew, and what is saved in a form of its own.
+NOT_LEARNED = {
     "callbacks_",
     "criterion_",
     "cuda_dependent_attributes_",
@@ -26,6 +28,7 @@ _NOT_LEARNED = {
     "optimizer_",
     "prefixes_",
     "virtual_params_",
+    "_began_with",
     "_compiled",
     "_criteria",
     "_history",
@@ -33,19 +36,55 @@ _NOT_LEARNED = {
     "_modules",
     "_optimizers",
 }
+#: Options of iterators that say how they run.
+RUNNING = (
+    "device",
+    "in_order",
+    "num_workers",
+    "persistent_workers",
+    "pin_memory",
+    "pin_memory_device",
+    "prefetch_factor",
+    "timeout",
+)
+
+
+def is_loaders_choice(cls, name):
+    """Tell whether a parameter says how an object of a class is run, and is not in files therefore."""
+    prefix, _, option = name.partition("__")
+    return prefix in cls._loaders_choice or (prefix.startswith("iterator_") and option in RUNNING)
 
 
 def to_bytes(estimator):
     """Get the content of the file of an estimator."""
-    writer = Writer()
-    return pack(writer.encode(estimator, type(estimator).__name__), writer.tensors)
+    return Writer().file_of(estimator)
+
+
+def _refusal(value, where):
+    return ValueError(
+        f"{where} is {value!r} of {type(value)}; skeeg.save keeps skeeg's own estimators, plain values and "
+        "arrays alone. Set another value before saving (set_params); an estimator of another library can be "
+        "saved around skeeg's with skops"
+    )
 
 
 class Writer:
-    """Turn an estimator into JSON and tensors."""
+    """Turn an estimator into JSON and tensors.
+
+    Attributes
+    ----------
+    tensors : dict of str to torch.Tensor
+        What the JSON refers to.
+    own : set of class
+        Classes of the user's that it names.
+    """
 
     def __init__(self):
-        self.tensors = {}
+        self.tensors, self.own = {}, set()
+
+    def file_of(self, estimator):
+        """Get the content of the file of an estimator."""
+        return pack(self.encode(estimator, type(estimator).__name__), self.tensors)
 
     def encode(self, value, where):
         if isinstance(value, np.generic):
@@ -65,21 +104,19 @@ class Writer:
             return {"array": self._array(value, where)}
         if isinstance(value, torch.Tensor):
             return {"tensor": self._tensor(value.detach().cpu().clone().contiguous())}
-        if isinstance(value, torch.device):
-            return {"device": str(value)}
         if isinstance(value, np.random.RandomState):
             return {"RandomState": self.encode(value.get_state(), where)}
         if isinstance(value, type):
-            return {"class": name_of(value)}
+            return {"class": self._name(value)}
         if isinstance(value, Pipeline):
             return self._pipeline(value, where)
-        if is_kept(type(value)):
-            return self._object(value, where)
-        raise ValueError(
-            f"{where} is {value!r} of {type(value)}; skeeg.save keeps skeeg's own estimators, plain values "
-            "and arrays alone. Set another value before saving (set_params); an estimator of another library "
-            "can be saved around skeeg's with skops"
-        )
+        if isinstance(value, FrozenEstimator):
+            return self._object(value, {"estimator": value.estimator}, {}, where)
+        if type(value) in others.splitters():
+            return self._object(value, others.splitter_arguments(value), {}, where)
+        if isinstance(value, Kept):
+            return self._kept(value, where)
+        raise _refusal(value, where)
 
     def _pipeline(self, pipeline, where):
         if pipeline.memory is not None:
@@ -87,34 +124,31 @@ class Writer:
                 f"{where}.memory is set: a cache is a folder of pickles; set memory=None to save"
             )
         for name, step in pipeline.steps:
-            if (
-                step is not None
-                and step != "passthrough"
-                and not (isinstance(step, Pipeline) or is_kept(type(step)))
-            ):
+            if step not in (None, "passthrough") and not is_kept(type(step)):
                 raise ValueError(
                     f"step {name!r} of {where} is a {type(step).__name__}, which is not skeeg's: "
                     "skeeg.save keeps skeeg's own steps alone. Use skops: skops.io.dump(estimator, path)"
                 )
-        return self._object(pipeline, where)
+        params = {"steps": pipeline.steps, "transform_input": getattr(pipeline, "transform_input", None)}
+        return self._object(pipeline, params, {}, where)
 
-    def _object(self, value, where):
-        if isinstance(value, BaseEstimator):
-            params = value.get_params(deep=False)
-        else:
-            params = vars(value)  # of scikit-learn's splitters
-        entry = {
-            "object": name_of(type(value)),
-            "params": {name: self.encode(v, f"{where}.{name}") for name, v in params.items()},
-        }
-        if isinstance(value, BaseEstimator):
-            learned = {k: v for k, v in vars(value).items() if k not in params and k not in _NOT_LEARNED}
-            entry["learned"] = {name: self.encode(v, f"{where}.{name}") for name, v in learned.items()}
-            if "_metadata_request" in vars(value):
-                entry["requests"] = {
-                    method: getattr(value._metadata_request, method).requests
-                    for method in sklearn.utils._metadata_requests.SIMPLE_METHODS
-                }
+    def _kept(self, value, where):
+        params = value.get_params(deep=False)
+        if params.get("callbacks") not in (None, "disable", []):
+            raise _refusal(params["callbacks"], f"{where}.callbacks")
+        learned = {k: v for k, v in vars(value).items() if k not in params and k not in NOT_LEARNED}
+        config = learned.pop("_sklearn_output_config", None)
+        unknown = sorted(set(learned) - set(value._learned))
+        if unknown:
+            raise ValueError(
+                f"{where} has {', '.join(unknown)}, which {type(value).__name__} does not list among what it "
+                "learns, in _learned; see skeeg.persistence.learned"
+            )
+        entry = self._object(
+            value, {k: v for k, v in params.items() if not is_loaders_choice(type(value), k)}, learned, where
+        )
+        if config is not None:
+            entry["output"] = config
         if getattr(value, "initialized_", False):
             entry["state"] = {
                 name: self.encode(dict(getattr(value, f"{name}_").state_dict()), f"{where}.{name}_")
@@ -122,6 +156,24 @@ class Writer:
             }
             entry["history"] = self.encode([dict(row) for row in value.history], f"{where}.history")
         return entry
+
+    def _object(self, value, params, learned, where):
+        entry = {
+            "object": self._name(type(value)),
+            "params": {name: self.encode(v, f"{where}.{name}") for name, v in params.items()},
+            "learned": {name: self.encode(v, f"{where}.{name}") for name, v in learned.items()},
+        }
+        if isinstance(value, BaseEstimator) and "_metadata_request" in vars(value):
+            entry["requests"] = {
+                method: getattr(value._metadata_request, method).requests for method in SIMPLE_METHODS
+            }
+        return entry
+
+    def _name(self, cls):
+        name = name_of(cls)
+        if name == cls.__name__:
+            self.own.add(cls)
+        return name
 
     def _array(self, array, where):
         if array.dtype.kind == "O":

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
+from skeeg.persistence import learned
 from skeeg.preprocessing.base import TrialTransformer
 from skeeg.trials import check_groups
 
@@ -77,6 +78,10 @@ class EuclideanAlignment(TrialTransformer):
     True
     """
 
+    _learned = TrialTransformer._learned | {
+        "references_": learned.by_group(learned.covariance("n_chans_")),
+        "reference_": learned.covariance("n_chans_"),
+    }
     _parameter_constraints = {"min_trials": [Interval(Integral, 1, None, closed="left")]}
 
     # Groups are asked for by default: without them there is nothing to align.

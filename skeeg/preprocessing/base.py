@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils.validation import check_is_fitted
 
-from skeeg.persistence import Kept
+from skeeg.persistence import Kept, learned
 from skeeg.trials import as_trials, open_trials, same_rate
 
 
@@ -27,6 +27,13 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
     ch_names_ : tuple of str or None
         Channel names, where X has them; ``transform`` puts channels in this order.
     """
+
+    _learned: dict = {
+        "n_chans_": learned.whole(1),
+        "n_times_": learned.whole(1),
+        "n_features_in_": learned.product("n_chans_", "n_times_"),
+        "ch_names_": learned.maybe(learned.names("n_chans_")),
+    }
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -114,6 +121,8 @@ class RatedTransformer(TrialTransformer, registered=False):
     sfreq_ : float
         Sampling rate of the trials of ``fit`` in Hz.
     """
+
+    _learned = TrialTransformer._learned | {"sfreq_": learned.rate}
 
     def _fit_trials(self, X):
         trials = super()._fit_trials(X)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import signal
 from sklearn.utils._param_validation import Interval
 
+from skeeg.persistence import learned
 from skeeg.preprocessing.base import RatedTransformer
 from skeeg.trials import typical_scale, warn_of_other_units
 
@@ -61,11 +62,15 @@ class BandPass(RatedTransformer):
     [[0.7, 0.0]]
     """
 
+    _learned = RatedTransformer._learned | {
+        "scale_": learned.number(0),
+        "sos_": learned.array(np.float64, None, 6),
+    }
     _parameter_constraints = {
         "low": [Interval(Real, 0, None, closed="neither"), None],
         "high": [Interval(Real, 0, None, closed="neither"), None],
         "sfreq": [Interval(Real, 0, None, closed="neither"), None],
-        "order": [Interval(Integral, 1, None, closed="left")],
+        "order": [Interval(Integral, 1, 100, closed="both")],
         "causal": ["boolean"],
     }
 
@@ -78,6 +83,9 @@ class BandPass(RatedTransformer):
 
     def _learn(self, trials):
         self.scale_ = typical_scale(trials.data)
+        self.sos_ = self._sections()
+
+    def _sections(self):
         edges = [edge for edge in (self.low, self.high) if edge is not None]
         if not edges or edges != sorted(set(edges)) or edges[-1] >= self.sfreq_ / 2:
             raise ValueError(
@@ -86,7 +94,12 @@ class BandPass(RatedTransformer):
             )
         kind = "bandpass" if len(edges) == 2 else "lowpass" if self.low is None else "highpass"
         edges = edges if len(edges) == 2 else edges[0]
-        self.sos_ = signal.butter(self.order, edges, kind, output="sos", fs=self.sfreq_)
+        return signal.butter(self.order, edges, kind, output="sos", fs=self.sfreq_)
+
+    def _check_loaded(self):
+        sections = self._sections()
+        if self.sos_.shape != sections.shape or not np.allclose(self.sos_, sections, rtol=1e-4, atol=1e-9):
+            raise ValueError("BandPass.sos_ is not the filter that its parameters describe")
 
     def _transform(self, trials):
         warn_of_other_units(trials.data, self.scale_)
@@ -147,6 +160,10 @@ class FilterBank(RatedTransformer):
     (5, 2, 3, 500)
     """
 
+    _learned = RatedTransformer._learned | {
+        "scale_": learned.number(0),
+        "bands_": learned.sequence(learned.band),
+    }
     _parameter_constraints = {
         "n_bands": [Interval(Integral, 1, None, closed="left"), list],
         "sfreq": [Interval(Real, 0, None, closed="neither"), None],
@@ -161,6 +178,10 @@ class FilterBank(RatedTransformer):
     def _learn(self, trials):
         self.scale_ = typical_scale(trials.data)
         self.bands_ = self._design().bands
+
+    def _check_loaded(self):
+        if self.bands_ != self._design().bands:
+            raise ValueError("FilterBank.bands_ are not those that its parameters describe")
 
     def _transform(self, trials):
         import torch

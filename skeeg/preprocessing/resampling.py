@@ -10,6 +10,8 @@ from sklearn.utils._param_validation import Interval
 
 from skeeg.preprocessing.base import RatedTransformer
 
+_LARGEST_RATIO = 1000  # of two sampling rates, and of the whole numbers that it is taken for
+
 
 class Resampler(RatedTransformer):
     """Change the sampling rate: ``scipy.signal.resample_poly``, which filters against aliasing.
@@ -57,8 +59,23 @@ class Resampler(RatedTransformer):
         self.new_sfreq = new_sfreq
         self.sfreq = sfreq
 
+    def _learn(self, trials):
+        self._ratio()
+
+    def _check_loaded(self):
+        self._ratio()
+
+    def _ratio(self):
+        ratio = self.new_sfreq / self.sfreq_
+        if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
+            raise ValueError(
+                f"new_sfreq={self.new_sfreq} Hz of trials at {self.sfreq_} Hz: rates may differ by a factor "
+                f"of {_LARGEST_RATIO} at most"
+            )
+        return Fraction(ratio).limit_denominator(_LARGEST_RATIO)
+
     def _transform(self, trials):
-        ratio = Fraction(self.new_sfreq / self.sfreq_).limit_denominator(1000)
+        ratio = self._ratio()
         resampled = signal.resample_poly(
             trials.data, ratio.numerator, ratio.denominator, axis=2, padtype="line"
         )

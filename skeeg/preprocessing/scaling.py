@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
+from skeeg.persistence import learned
 from skeeg.preprocessing.base import TrialTransformer
 from skeeg.trials import MICROVOLTS_PER_VOLT, EEGArray, holds_epochs
 
@@ -54,6 +55,10 @@ class Scaler(TrialTransformer):
     [1.0, 1.0, 1.0]
     """
 
+    _learned = TrialTransformer._learned | {
+        "center_": learned.array(np.float64, "n_chans_"),
+        "scale_": learned.positive(learned.array(np.float64, "n_chans_")),
+    }
     _parameter_constraints = {"method": [StrOptions({"standard", "robust", "microvolt"})]}
 
     def __init__(self, method="standard"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ MNE_PARAMETERS = (
 
 #: Filter banks that have a name.
 BANKS = ("fir", "chebyshev2")
+
+# What no bank of EEG needs, and what would take gigabytes, or hours: a file may ask for it, or a slip.
+_MOST_BANDS, _MOST_TAPS, _HIGHEST_ORDER = 1000, 2**22, 100
 
 _STOP_MARGIN = 2.0  # Hz from the edges of a band to those of the stop band of "chebyshev2"
 
@@ -49,7 +52,8 @@ def make_bands(n_bands, sfreq=None, margin=0.0):
     Raises
     ------
     ValueError
-        When there is no band, a band is empty, or it leaves the range from 0 to ``sfreq / 2``.
+        When there is no band, a band is empty, or it leaves the range from 0 to ``sfreq / 2``; when there are
+        more than 1000.
 
     Examples
     --------
@@ -59,7 +63,7 @@ def make_bands(n_bands, sfreq=None, margin=0.0):
     if n_bands is None:
         n_bands = 9
     if isinstance(n_bands, Integral):
-        bands = [(4.0 * i, 4.0 * (i + 1)) for i in range(1, n_bands + 1)]
+        bands = [(4.0 * i, 4.0 * (i + 1)) for i in range(1, min(n_bands, _MOST_BANDS + 1) + 1)]
     else:
         try:
             bands = [(float(low), float(high)) for low, high in n_bands]
@@ -69,6 +73,8 @@ def make_bands(n_bands, sfreq=None, margin=0.0):
             ) from None
     if not bands:
         raise ValueError(f"n_bands={n_bands!r} holds no band; give at least one")
+    if len(bands) > _MOST_BANDS:
+        raise ValueError(f"n_bands stands for more than {_MOST_BANDS} bands; give fewer")
     top = math.inf if sfreq is None else sfreq / 2 - margin
     for low, high in bands:
         if not low < high:
@@ -171,10 +177,36 @@ class FilterBankDesign:
     def _design(self, low, high, arguments, verbose):
         from mne.filter import create_filter
 
+        if self._method == "fir" and self._most_taps(low, high, arguments) * len(self.bands) > _MOST_TAPS:
+            raise ValueError(
+                f"the filters of {len(self.bands)} bands would have more than {_MOST_TAPS} taps at a "
+                f"sampling rate of {self.sfreq:g} Hz; give fewer bands, a filter_length or wider transitions"
+            )
+        order = dict(arguments.get("iir_params") or {}).get("order", 4)
+        if isinstance(order, Real) and order > _HIGHEST_ORDER:
+            raise ValueError(
+                f"filter_parameters: order={order} is more than {_HIGHEST_ORDER}; give a lower one"
+            )
         arguments = {**arguments, "verbose": "INFO" if verbose else "ERROR"}
         if self._method == "iir":  # MNE's default of iir_params is for filter_data alone
             arguments["iir_params"] = dict(arguments.get("iir_params") or {"order": 4, "ftype": "butter"})
         return create_filter(None, self.sfreq, low, high, **arguments)
+
+    def _most_taps(self, low, high, arguments):
+        """Taps that MNE's FIR filter will have at most."""
+        length = arguments.get("filter_length", "auto")
+        if isinstance(length, Real):
+            return length
+        if isinstance(length, str) and length != "auto":  # "10s", "500ms"
+            number, unit = length.rstrip("ms"), 1e-3 if length.endswith("ms") else 1
+            return float(number) * unit * self.sfreq if number.replace(".", "", 1).isdigit() else 0
+        lower, upper = (arguments.get(f"{side}_trans_bandwidth", "auto") for side in "lh")
+        lower = min(max(low / 4, 2.0), low) if lower == "auto" else lower
+        upper = min(max(high / 4, 2.0), self.sfreq / 2 - high) if upper == "auto" else upper
+        if not all(isinstance(width, Real) and width > 0 for width in (lower, upper)):
+            return 0  # MNE says what is wrong
+        # the longest window takes 5 divided by the transition in Hz, and "firwin2" twice that
+        return 10 * self.sfreq / min(lower, upper)
 
     def _kernels(self, n_times):
         """Impulse responses: per band the lag in samples of its first tap, and the taps."""
