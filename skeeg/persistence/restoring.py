@@ -115,7 +115,7 @@ def _check_tensor(found, wanted, where):
         raise ValueError(f"{where} is {shape}, where the parameters want {tuple(wanted.shape)}")
     if found.dtype != wanted.dtype and not (found.is_floating_point() and wanted.is_floating_point()):
         raise ValueError(f"{where} holds {found.dtype}, not {wanted.dtype}")
-    if found.dtype != torch.bool and not (found.abs() < _LARGEST_NUMBER).all():  # nor where they are not finite
+    if found.dtype != torch.bool and not (found.abs() < _LARGEST_NUMBER).all():  # nor NaN
         raise ValueError(f"{where} holds numbers that nothing learns")
 
 
