@@ -23,7 +23,7 @@ from skeeg.files import write_atomically
 from skeeg.modules import SSTDPN, AttentionBaseNet, FBLightConvNet, SincShallowNet
 from skeeg.modules.layers.constraints import renorm_rows
 from skeeg.preprocessing import EuclideanAlignment, Scaler
-from skeeg.preprocessing.alignment import whitening
+from skeeg.preprocessing.references import whitening
 
 INPUT, OUTPUTS = "trials", ("logits", "probabilities")
 
@@ -159,6 +159,11 @@ def _plain_step(name, step):
     if isinstance(step, Scaler):
         return _Scale(step.center_, step.scale_)
     if isinstance(step, EuclideanAlignment):
+        if step.mode != "batch":
+            raise ValueError(
+                f"step {name!r} aligns by what it has seen, mode={step.mode!r}, which has no plain form to "
+                "export; export the classifier alone, and align before it"
+            )
         return _Mix(torch.from_numpy(whitening(step.reference_).astype(np.float32)))
     raise ValueError(
         f"step {name!r} is a {type(step).__name__}, which has no plain form to export; Scaler and "

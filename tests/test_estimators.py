@@ -27,6 +27,7 @@ from skeeg.preprocessing import (
     ExponentialMovingStandardizer,
     FilterBank,
     Resampler,
+    RiemannianAlignment,
     Scaler,
 )
 from skeeg.testing import check_eeg_estimator, eeg_checks
@@ -80,6 +81,8 @@ TabularScaler = tabular(Scaler)
     [
         *(TabularScaler(method=method) for method in ("standard", "robust", "microvolt")),
         tabular(EuclideanAlignment)(),
+        tabular(EuclideanAlignment)(mode="single"),
+        tabular(RiemannianAlignment)(),
         tabular(BandPass)(sfreq=100.0),
         tabular(Resampler)(new_sfreq=50.0, sfreq=100.0),
         tabular(Crop)(sfreq=100.0),

@@ -1,6 +1,7 @@
 """Transformers: numbers against independent formulas, Epochs, groups, what they refuse."""
 
 import pickle
+import tracemalloc
 
 import mne
 import numpy as np
@@ -25,6 +26,7 @@ from skeeg.preprocessing import (
     ExponentialMovingStandardizer,
     FilterBank,
     Resampler,
+    RiemannianAlignment,
     Scaler,
 )
 
@@ -34,6 +36,8 @@ TRANSFORMERS = [
     Scaler(),
     Scaler("robust"),
     EuclideanAlignment(),
+    EuclideanAlignment(mode="single"),
+    RiemannianAlignment(),
     BandPass(sfreq=SFREQ),
     Resampler(50.0, sfreq=SFREQ),
     Crop(0.5, 1.0, sfreq=SFREQ),
@@ -145,6 +149,19 @@ def test_three_dimensions_are_announced_and_pandas_output_changes_nothing(transf
         (BandPass(None, None, SFREQ), "is no band"),
         (BandPass(), "BandPass needs the sampling rate"),
         (Resampler(-1), "'new_sfreq' parameter of Resampler"),
+        (Resampler(np.inf), "'new_sfreq' parameter of Resampler"),
+        (Resampler(0.01, SFREQ), r"new_sfreq=0\.01 Hz of trials at 100\.0 Hz: rates may differ by a factor"),
+        (BandPass(8, np.inf, SFREQ), "'high' parameter of BandPass"),
+        (BandPass(8, 50, SFREQ), r"low=8, high=50 is no band .* < 50\.0 Hz"),
+        (BandPass(8, 8, SFREQ), "low=8, high=8 is no band"),
+        (Crop(np.nan, 1, SFREQ), "'tmin' parameter of Crop"),
+        (Crop(0, np.inf, SFREQ), "'tmax' parameter of Crop"),
+        (Crop(0, 2.01, SFREQ), r"tmax=2\.01 s cut no window out of trials of 200 samples"),
+        (Crop(1, 1, SFREQ), r"tmin=1, tmax=1 s cut no window"),
+        (ExponentialMovingStandardizer(0.0), "'factor_new' parameter"),
+        (ExponentialMovingStandardizer(1.0), "'factor_new' parameter"),
+        (ExponentialMovingStandardizer(eps=0), "'eps' parameter"),
+        (ExponentialMovingStandardizer(init_block_size=0), "'init_block_size' parameter"),
         (Crop(0, 3, SFREQ), r"tmax=3 s cut no window out of trials of 200 samples, 2 s"),
         (Crop(1, 0.5, SFREQ), r"tmin=1, tmax=0\.5 s cut no window"),
         (ExponentialMovingStandardizer(1.5), "'factor_new' parameter"),
@@ -157,12 +174,89 @@ def test_parameters_are_checked_in_fit_by_name(transformer, message, X):
         transformer.fit(X)
 
 
-@pytest.mark.parametrize("cls", [BandPass, Resampler, Crop, FilterBank])
+RATED = [BandPass, Resampler, Crop, FilterBank]
+
+
+@pytest.mark.parametrize("sfreq", [0, -100.0, np.inf, np.nan])
+@pytest.mark.parametrize("cls", RATED)
+def test_what_is_no_sampling_rate_is_refused(cls, sfreq, X):
+    with pytest.raises(ValueError, match=f"'sfreq' parameter of {cls.__name__}"):
+        cls(sfreq=sfreq).fit(X)
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float16, np.int16, np.int64], ids=lambda n: n.__name__)
+@pytest.mark.parametrize(
+    ("cls", "parameters"),
+    [
+        (BandPass, {"low": 8, "high": 30, "sfreq": 100, "order": 4}),
+        (Resampler, {"new_sfreq": 64, "sfreq": 100}),
+        (Crop, {"tmin": 0, "tmax": 1, "sfreq": 100}),
+        (ExponentialMovingStandardizer, {"init_block_size": 20, "eps": 1}),
+        (FilterBank, {"n_bands": 3, "sfreq": 100}),
+        (EuclideanAlignment, {"min_trials": 3}),
+    ],
+)
+def test_numbers_of_numpy_are_numbers(cls, parameters, number, X):
+    whole = {"order", "init_block_size", "n_bands", "min_trials"}
+    of_numpy = {k: (np.int16 if k in whole else number)(v) for k, v in parameters.items()}
+    assert_array_equal(cls(**of_numpy).fit_transform(X), cls(**parameters).fit_transform(X))
+
+
+def test_fractions_of_single_precision_mean_what_they_say(X):
+    expected = ExponentialMovingStandardizer(float(np.float32(0.01))).fit_transform(X)
+    assert_array_equal(ExponentialMovingStandardizer(np.float32(0.01)).fit_transform(X), expected)
+    assert Crop(np.float32(0.7), np.float32(1.3), SFREQ).fit_transform(X).shape == (12, 3, 60)
+    resampled = Resampler(np.float32(50)).fit_transform(EEGArray(X, SFREQ))
+    assert resampled.shape == (12, 3, 100) and type(resampled.sfreq) is float
+
+
+@pytest.mark.parametrize("cls", RATED)
+def test_sampling_rates_may_differ_by_rounding(cls, X):
+    from_file = float(np.float32(200.1))
+    parameters = {"n_bands": 2} if cls is FilterBank else {}
+    fitted = cls(sfreq=200.1, **parameters).fit(EEGArray(X, from_file))
+    assert_array_equal(fitted.transform(X), np.asarray(fitted.transform(EEGArray(X, from_file))))
+
+
+@pytest.mark.parametrize("cls", RATED)
 def test_sampling_rates_must_agree(cls, X):
     with pytest.raises(ValueError, match=r"sfreq=128\.0 Hz, but X was sampled at 100\.0 Hz"):
         cls(sfreq=128.0).fit(EEGArray(X, SFREQ))
     with pytest.raises(ValueError, match=rf"128\.0 Hz, but {cls.__name__} was fitted at 100\.0 Hz"):
         cls().fit(EEGArray(X, SFREQ)).transform(EEGArray(X, 128.0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "transformer",
+    [t for t in TRANSFORMERS if not isinstance(t, FilterBank)],
+    ids=lambda t: str(t).split("(")[0],
+)
+def test_trials_are_copied_once(transformer, dtype):
+    """FilterBank's memory is PyTorch's, which is not counted here."""
+    X = np.random.default_rng(0).standard_normal((200, 6, 400)).astype(dtype)
+    fitted = clone(transformer).fit(X)
+    result = fitted.transform(X[:10])
+    tracemalloc.start()
+    try:
+        result = fitted.transform(X)
+        beyond = tracemalloc.get_traced_memory()[1] - result.nbytes
+    finally:
+        tracemalloc.stop()
+    assert beyond < 0.1 * X.nbytes
+
+
+def test_a_fit_that_fails_leaves_the_transformer_as_it_was(X):
+    crop, band, bank = (
+        Crop(0, 2, SFREQ).fit(X),
+        BandPass(8, 30).fit(EEGArray(X, 100)),
+        FilterBank(2, SFREQ).fit(X),
+    )
+    for fitted, wrong in ((crop, X[:, :2, :100]), (band, EEGArray(X[:, :2], 40)), (bank, X[0])):
+        before = vars(fitted).copy()
+        with pytest.raises(ValueError, match=r"cut no window|is no band|2-dimensional"):
+            fitted.fit(wrong)
+        assert vars(fitted) == before
 
 
 # Scaler --------------------------------------------------------------------------------------------------

@@ -45,6 +45,8 @@ def check(cls, values):
             raise ValueError(f"{cls.__name__} does not learn {name!r}")
     for name, ask in cls._learned.items():
         if name not in values:
+            if hasattr(cls, name):  # files of before it was learned; the class says what it is then
+                continue
             raise ValueError(f"{cls.__name__} lacks {name!r}, which it learns")
         try:
             ask(values[name], values)
@@ -148,11 +150,12 @@ def band(value, values):
         raise ValueError(f"holds {value!r}, an empty band")
 
 
-def by_group(ask):
-    """Take a dict from groups (texts or numbers) to what another check takes."""
+def by_group(ask, *, none=False):
+    """Take a dict from groups (texts or numbers, with ``none`` also None) to what another check takes."""
+    kinds = (str, Real, type(None)) if none else (str, Real)
 
     def ask_all(value, values):
-        if not isinstance(value, dict) or not all(isinstance(group, (str, Real)) for group in value):
+        if not isinstance(value, dict) or not all(isinstance(group, kinds) for group in value):
             raise ValueError("is no dict of groups")
         for entry in value.values():
             ask(entry, values)

@@ -4,7 +4,7 @@ What is known about the trials (sampling rate, channel names, labels) travels al
 ``mne.Epochs`` gives an :class:`skeeg.EEGArray`, in µV where it does not change the unit.
 """
 
-from skeeg.preprocessing.alignment import EuclideanAlignment
+from skeeg.preprocessing.alignment import EuclideanAlignment, RiemannianAlignment
 from skeeg.preprocessing.filtering import BandPass, FilterBank
 from skeeg.preprocessing.resampling import Crop, Resampler
 from skeeg.preprocessing.scaling import Scaler
@@ -17,5 +17,6 @@ __all__ = [
     "ExponentialMovingStandardizer",
     "FilterBank",
     "Resampler",
+    "RiemannianAlignment",
     "Scaler",
 ]

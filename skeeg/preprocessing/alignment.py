@@ -1,17 +1,41 @@
-"""Alignment: trials of every person with the same mean covariance."""
+"""Alignment: trials of every person with the same mean covariance, by whole recordings or trial by trial."""
 
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from skeeg.persistence import learned
-from skeeg.preprocessing.base import TrialTransformer
+from skeeg.preprocessing.base import NOT_NEGATIVE, TrialTransformer
+from skeeg.preprocessing.references import (
+    RECENT_TRIALS,
+    Euclidean,
+    Riemannian,
+    Seen,
+    take_in,
+    whitening,
+    with_prior,
+)
 from skeeg.trials import check_groups
+
+
+def _check_seen(value, values):
+    """Take what is seen of a group."""
+    if not isinstance(value, tuple) or len(value) != len(Seen._fields):
+        raise ValueError("holds what is not seen of a group")
+    seen = Seen(*value)
+    learned.whole(0)(seen.n_trials, values)
+    learned.covariance("n_chans_")(seen.mean, values)
+    learned.array(np.float64, "n_chans_")(seen.levels, values)
+    learned.array(np.float64, None, "n_chans_", "n_chans_")(seen.recent, values)
+    if len(seen.recent) > RECENT_TRIALS:
+        raise ValueError(f"holds {len(seen.recent)} recent trials, {RECENT_TRIALS} are kept")
+    for covariance in seen.recent:
+        learned.covariance("n_chans_")(covariance, values)
 
 
 class EuclideanAlignment(TrialTransformer):
@@ -24,8 +48,29 @@ class EuclideanAlignment(TrialTransformer):
     Parameters
     ----------
     min_trials : int, default=5
-        A group that ``fit`` has not seen needs this many trials in one call of ``transform`` for a reference
-        of its own; with fewer, the reference of all training trials serves, with a ``UserWarning``.
+        Read by ``mode="batch"``: a group that ``fit`` has not seen needs this many trials in one call of
+        ``transform`` for a reference of its own; with fewer, the reference of all training trials serves,
+        with a ``UserWarning``.
+    mode : {"batch", "causal", "single"}, default="batch"
+        What ``transform`` aligns a trial by.
+
+        - "batch": the reference that ``fit`` learned of its group; of a new group, all trials in the call.
+        - "causal": what was seen of its group up to this trial, itself included: trials that
+          ``partial_fit`` (or ``transform`` with ``update=True``) was given, then those before it in the
+          call, which are taken to be in the order of time. This is what can be done live.
+        - "single": as "causal", but trials of a call do not influence each other.
+    prior_weight : float, default=2.0
+        Read by "causal" and "single": how many trials the reference learned in ``fit`` counts as, that of
+        the group, or for a new group that of all training trials. It fades as trials come. Of it the shape
+        counts; the power is that of the trials seen, so that gain and unit do not matter.
+    outlier_ratio : float or None, default=10.0
+        Read by "causal" and "single": a trial is an artefact where a channel has more than so many times
+        more or less power than it had, and is then left out of the reference. Where the last
+        five trials together (their median) have another power by more than the square root of it, the
+        electrodes have changed, and the reference is begun anew from those trials. None takes in everything.
+    update : bool, default=False
+        Read by "causal": whether ``transform``, and so ``predict`` of a Pipeline, keeps what it has seen.
+        By default ``transform`` changes nothing, as scikit-learn promises.
 
     Attributes
     ----------
@@ -33,6 +78,11 @@ class EuclideanAlignment(TrialTransformer):
         Mean covariance of each group seen in ``fit``; empty without groups.
     reference_ : ndarray of float64, shape (n_chans, n_chans)
         Mean covariance of all trials of ``fit``.
+    n_trials_ : dict {group: int}
+        Number of trials in each of ``references_``; at None, in ``reference_``.
+    seen_ : dict {group: tuple}
+        What "causal" and "single" have seen since ``fit`` (number of trials, mean covariance, log power of
+        the channels, covariances of the last trials); at None, of trials without groups.
     n_chans_ : int
         Number of channels.
     ch_names_ : tuple of str or None
@@ -41,8 +91,8 @@ class EuclideanAlignment(TrialTransformer):
     Raises
     ------
     ValueError
-        When a parameter, the shape of X, its channels or the length of ``groups`` is wrong, or X is not
-        finite.
+        When a parameter, the shape of X, its channels or the length of ``groups`` is wrong, X is not
+        finite, or ``update=True`` without ``mode="causal"``.
 
     Notes
     -----
@@ -51,12 +101,13 @@ class EuclideanAlignment(TrialTransformer):
     ``R = mean_i X_i X_i^T``. Departures: R is divided by the number of samples, so that aligned channels have
     unit power whatever the length of a trial; the inverse is the pseudo-inverse on the eigenvectors whose
     eigenvalue exceeds 1e-10 of the largest, since data in average reference or with interpolated channels are
-    rank-deficient.
+    rank-deficient; prior, artefacts and changes of electrodes are this library's.
 
-    At ``transform``, a group that ``fit`` saw keeps its reference, so that a single trial can be aligned; a
-    new group gets its reference from the unlabelled trials of that call. Without groups, all trials belong to
-    one group, which ``fit`` saw: each trial's result is then independent of the others. Pass a new subject as
-    ``groups`` to have it aligned.
+    In "batch", a group that ``fit`` saw keeps its reference at ``transform``, so that a single trial can be
+    aligned; a new group gets its reference from the unlabelled trials of that call. Without groups, all
+    trials belong to one group, which ``fit`` saw: each trial's result is then independent of the others. Pass
+    a new subject as ``groups`` to have it aligned. In "causal" and "single", trials without groups are those
+    of one new person.
 
     Filter before: in raw EEG, slow drifts are most of the covariance.
 
@@ -76,20 +127,42 @@ class EuclideanAlignment(TrialTransformer):
     >>> covariance = (Z[:20] @ Z[:20].transpose(0, 2, 1)).mean(axis=0) / 200
     >>> bool(np.allclose(covariance, np.eye(3)))
     True
+
+    Live, a new person's trials come one by one, from an amplifier of another gain:
+
+    >>> live = EuclideanAlignment(mode="causal", update=True).fit(X, groups=subjects)
+    >>> aligned = np.concatenate([live.transform(7 * trial[np.newaxis]) for trial in X])
+    >>> aligned[-10:].std(axis=(0, 2)).round(1).tolist()
+    [1.0, 1.0, 1.0]
     """
 
     _learned = TrialTransformer._learned | {
         "references_": learned.by_group(learned.covariance("n_chans_")),
         "reference_": learned.covariance("n_chans_"),
+        "n_trials_": learned.by_group(learned.whole(1), none=True),
+        "seen_": learned.by_group(_check_seen, none=True),
     }
-    _parameter_constraints = {"min_trials": [Interval(Integral, 1, None, closed="left")]}
+    n_trials_ = seen_ = {}  # what files of before do not hold
+    _parameter_constraints = {
+        "min_trials": [Interval(Integral, 1, None, closed="left")],
+        "mode": [StrOptions({"batch", "causal", "single"})],
+        "prior_weight": [NOT_NEGATIVE],
+        "outlier_ratio": [Interval(Real, 1, np.inf, closed="neither"), None],
+        "update": ["boolean"],
+    }
+    _geometry = Euclidean
 
     # Groups are asked for by default: without them there is nothing to align.
     __metadata_request__fit = {"groups": True}
+    __metadata_request__partial_fit = {"groups": True}
     __metadata_request__transform = {"groups": True}
 
-    def __init__(self, min_trials=5):
+    def __init__(self, min_trials=5, *, mode="batch", prior_weight=2.0, outlier_ratio=10.0, update=False):
         self.min_trials = min_trials
+        self.mode = mode
+        self.prior_weight = prior_weight
+        self.outlier_ratio = outlier_ratio
+        self.update = update
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, groups=None):
@@ -105,11 +178,45 @@ class EuclideanAlignment(TrialTransformer):
 
         Returns
         -------
-        EuclideanAlignment
-            Itself.
+        self
         """
         with self._unchanged_on_error():
             self._learn(self._fit_trials(X), groups)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, groups=None):
+        """Take in more trials; the first call is ``fit``.
+
+        In "batch" they count like those of ``fit``. In "causal" and "single" they are what has been seen of
+        their groups since, one after the other.
+
+        Parameters
+        ----------
+        X : array-like or mne.Epochs, shape (n_trials, n_chans, n_times)
+            Trials, in the order of time.
+        y : ignored
+        groups : array-like, shape (n_trials,), optional
+            Group of each trial, as in ``transform``.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self, "reference_"):
+            return self.fit(X, groups=groups)
+        self._check_update()
+        data = self._check_trials(X).data
+        if self.mode == "batch":
+            if not self.n_trials_:
+                raise ValueError("of how many trials the references are the mean was not saved; fit afresh")
+            self._count(data, groups)
+            return self
+        seen = dict(self.seen_)
+        for group, rows in _rows_of_groups(groups, data):
+            for row in rows:
+                seen[group], _ = self._see(seen.get(group), group, data[row])
+        self.seen_ = seen
         return self
 
     def transform(self, X, groups=None):
@@ -118,93 +225,150 @@ class EuclideanAlignment(TrialTransformer):
         Parameters
         ----------
         X : array-like or mne.Epochs, shape (n_trials, n_chans, n_times)
-            Trials.
+            Trials; in "causal", in the order of time.
         groups : array-like, shape (n_trials,), optional
-            Group of each trial; the one group of all of ``fit`` when not given.
+            Group of each trial. When not given, in "batch" the one group of all of ``fit``, otherwise one
+            new person.
 
         Returns
         -------
         ndarray, shape (n_trials, n_chans, n_times)
             Aligned trials, without unit.
         """
-        return self._align(self._check_trials(X), groups)
+        self._check_update()
+        return self._align(self._check_trials(X), groups, keep=self.update)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None, groups=None):
-        """Learn the mean covariance of each group and whiten by it; see ``fit`` and ``transform``."""
+        """Learn the mean covariance of each group and whiten by it; see ``fit`` and ``transform``.
+
+        What ``update`` keeps is kept of trials after ``fit`` alone.
+        """
         with self._unchanged_on_error():
             trials = self._fit_trials(X)
             self._learn(trials, groups)
-        return self._align(trials, groups)
+        return self._align(trials, groups, keep=False)
 
     def _learn(self, trials, groups):
-        self.references_ = {
-            group: _mean_covariance(trials.data[rows])
-            for group, rows in _rows_of_groups(groups, trials.data)
-            if group is not None
-        }
-        self.reference_ = _mean_covariance(trials.data)
+        self._check_update()
+        self.references_, self.n_trials_, self.seen_ = {}, {}, {}
+        self._count(trials.data, groups)
 
-    def _align(self, trials, groups):
-        if groups is None and self.references_:
+    def _count(self, data, groups):
+        """Let trials count in the references."""
+        rows_of = {None: np.arange(len(data))} | (
+            {} if groups is None else dict(_rows_of_groups(groups, data))
+        )
+        references = {} if not self.n_trials_ else {None: self.reference_} | self.references_
+        n_trials = dict(self.n_trials_)
+        for group, mean in zip(rows_of, self._geometry.means_of_trials(data, rows_of.values()), strict=True):
+            n_trials[group] = n_trials.get(group, 0) + len(rows_of[group])
+            if group in references:
+                share = len(rows_of[group]) / n_trials[group]
+                mean = self._geometry.between(references[group], mean, share)
+            references[group] = mean
+        self.reference_, self.references_, self.n_trials_ = references.pop(None), references, n_trials
+
+    def _align(self, trials, groups, keep):
+        data = trials.data
+        if self.mode == "batch" and groups is None and self.references_:
             warnings.warn(
                 "fit had groups, transform has none: trials are aligned by the reference of all training "
                 "trials, which new people do not fit. Named scorers do not pass groups on to predict",
                 stacklevel=3,
             )
-        aligned = np.empty_like(trials.data)
-        for group, rows in _rows_of_groups(groups, trials.data):
-            reference = self.reference_ if group is None else self._reference_of(group, trials.data[rows])
-            aligned[rows] = whitening(reference).astype(trials.data.dtype) @ trials.data[rows]
+        aligned, seen = np.empty_like(data), dict(self.seen_)
+        for group, rows in _rows_of_groups(groups, data):
+            if self.mode == "batch":
+                matrix = whitening(self._reference_of(group, data, rows)).astype(data.dtype)
+            for row in rows:
+                if self.mode != "batch":
+                    after, reference = self._see(seen.get(group), group, data[row])
+                    matrix = whitening(reference).astype(data.dtype)
+                    if self.mode == "causal":
+                        seen[group] = after
+                np.matmul(matrix, data[row], out=aligned[row])
+        if keep:
+            self.seen_ = seen
         return trials.wrap(aligned)
 
-    def _reference_of(self, group, data):
+    def _see(self, before, group, trial):
+        """Get what is seen of a group after a trial, and the reference that the trial is aligned by."""
+        before = Seen.nothing(self.n_chans_) if before is None else Seen(*before)
+        covariance = self._geometry.covariances(trial[np.newaxis])[0]
+        how = self._geometry, self.outlier_ratio
+        after, *itself = take_in(before, covariance, *how)
+        prior = self.references_.get(group, self.reference_)
+        return tuple(after), with_prior(prior, float(self.prior_weight), *itself, *how)
+
+    def _reference_of(self, group, data, rows):
+        """Get the reference of a group in "batch"."""
+        if group is None:
+            return self.reference_
         if group in self.references_:
             return self.references_[group]
-        if len(data) >= self.min_trials:
-            return _mean_covariance(data)
+        if len(rows) >= self.min_trials:
+            return next(iter(self._geometry.means_of_trials(data, [rows])))
         warnings.warn(
-            f"Group {group!r} is new and has {len(data)} trials, fewer than min_trials={self.min_trials}: "
+            f"Group {group!r} is new and has {len(rows)} trials, fewer than min_trials={self.min_trials}: "
             "aligned by the reference of all training trials",
             stacklevel=4,
         )
         return self.reference_
 
+    def _check_update(self):
+        if self.update and self.mode != "causal":
+            raise ValueError(
+                f'update=True, but mode={self.mode!r} keeps nothing at transform; set mode="causal", or give '
+                "trials to partial_fit"
+            )
+
+
+class RiemannianAlignment(EuclideanAlignment):
+    """Give the trials of every subject (or session) the identity as their Riemannian mean covariance.
+
+    As :class:`EuclideanAlignment`, with means by pyRiemann in the geometry in which :mod:`skeeg.baselines`
+    classify: a channel's gain, or a trial of much power, weighs less in them.
+
+    Parameters
+    ----------
+    min_trials, mode, prior_weight, outlier_ratio, update
+        As of :class:`EuclideanAlignment`, with the same defaults.
+
+    Attributes
+    ----------
+    references_, reference_, n_trials_, seen_, n_chans_, ch_names_
+        As of :class:`EuclideanAlignment`, with Riemannian means.
+
+    Raises
+    ------
+    ValueError
+        As :class:`EuclideanAlignment`.
+
+    Notes
+    -----
+    Zanini et al. (2018), "Transfer learning: a Riemannian geometry framework with applications to
+    brain-computer interfaces", IEEE Trans. Biomed. Eng. 65(5): covariances are re-centred at the identity,
+    here by whitening the trials. Departure: the correlations of a trial are shrunk (OAS), since covariances
+    of short trials and of data in average reference have no inverse. Trial by trial, the mean goes along the
+    geodesic to each new covariance, which comes to the mean of all in the limit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skeeg.preprocessing import RiemannianAlignment
+    >>> X = np.random.default_rng(0).standard_normal((40, 3, 200)) * [[[1], [5], [20]]]
+    >>> RiemannianAlignment().fit_transform(X).std(axis=(0, 2)).round(1).tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    _geometry = Riemannian
+
 
 def _rows_of_groups(groups, data):
     """Pairs (group, indices of its trials); the one group of all is None."""
     if groups is None:
-        return [(None, slice(None))]
+        return [(None, np.arange(len(data)))]
     groups = check_groups(groups, data)
     names, membership = np.unique(groups, return_inverse=True)
     return [(name, np.flatnonzero(membership == i)) for i, name in enumerate(names.tolist())]
-
-
-def _mean_covariance(data):
-    """Mean over trials of X X^T / n_times: (n_trials, n_chans, n_times) -> (n_chans, n_chans), in float64."""
-    n_trials, n_chans, n_times = data.shape
-    covariance = np.zeros((n_chans, n_chans))
-    for trial in data:  # one at a time: the float64 copy stays small
-        trial = trial.astype(np.float64)
-        covariance += trial @ trial.T
-    return covariance / (n_trials * n_times)
-
-
-def whitening(covariance):
-    """Get the inverse square root of a covariance, on the space that it spans.
-
-    Parameters
-    ----------
-    covariance : ndarray, shape (n_chans, n_chans)
-        Symmetric, positive semi-definite.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_chans, n_chans)
-        The matrix that gives data of this covariance the identity as theirs; directions of less than 1e-10
-        of the largest power become zero.
-    """
-    eigenvalues, eigenvectors = np.linalg.eigh(covariance)
-    spanned = eigenvalues > 1e-10 * eigenvalues[-1]
-    eigenvectors = eigenvectors[:, spanned]
-    return (eigenvectors / np.sqrt(eigenvalues[spanned])) @ eigenvectors.T

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from skeeg.persistence import Kept, learned
 from skeeg.trials import as_trials, open_trials, same_rate
+
+#: What rates, frequencies and times may be: scikit-learn's own open end lets infinity in.
+POSITIVE = Interval(Real, 0, np.inf, closed="neither")
+NOT_NEGATIVE = Interval(Real, 0, np.inf, closed="left")
 
 
 class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
@@ -133,6 +139,8 @@ class RatedTransformer(TrialTransformer, registered=False):
         if not same_rate(self.sfreq, trials.sfreq):
             raise ValueError(f"sfreq={self.sfreq} Hz, but X was sampled at {trials.sfreq} Hz")
         self.sfreq_ = float(trials.sfreq if self.sfreq is None else self.sfreq)
+        if not 0 < self.sfreq_ < np.inf:
+            raise ValueError(f"X was sampled at {self.sfreq_} Hz, which is no sampling rate")
         return trials
 
     def _check_trials(self, X):

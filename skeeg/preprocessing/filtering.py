@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from scipy import signal
 from sklearn.utils._param_validation import Interval
 
 from skeeg.persistence import learned
-from skeeg.preprocessing.base import RatedTransformer
+from skeeg.preprocessing.base import POSITIVE, RatedTransformer
 from skeeg.trials import typical_scale, warn_of_other_units
 
 
@@ -67,9 +67,9 @@ class BandPass(RatedTransformer):
         "sos_": learned.array(np.float64, None, 6),
     }
     _parameter_constraints = {
-        "low": [Interval(Real, 0, None, closed="neither"), None],
-        "high": [Interval(Real, 0, None, closed="neither"), None],
-        "sfreq": [Interval(Real, 0, None, closed="neither"), None],
+        "low": [POSITIVE, None],
+        "high": [POSITIVE, None],
+        "sfreq": [POSITIVE, None],
         "order": [Interval(Integral, 1, 100, closed="both")],
         "causal": ["boolean"],
     }
@@ -86,7 +86,7 @@ class BandPass(RatedTransformer):
         self.sos_ = self._sections()
 
     def _sections(self):
-        edges = [edge for edge in (self.low, self.high) if edge is not None]
+        edges = [float(edge) for edge in (self.low, self.high) if edge is not None]
         if not edges or edges != sorted(set(edges)) or edges[-1] >= self.sfreq_ / 2:
             raise ValueError(
                 f"low={self.low}, high={self.high} is no band at a sampling rate of {self.sfreq_} Hz: "
@@ -94,7 +94,7 @@ class BandPass(RatedTransformer):
             )
         kind = "bandpass" if len(edges) == 2 else "lowpass" if self.low is None else "highpass"
         edges = edges if len(edges) == 2 else edges[0]
-        return signal.butter(self.order, edges, kind, output="sos", fs=self.sfreq_)
+        return signal.butter(int(self.order), edges, kind, output="sos", fs=self.sfreq_)
 
     def _check_loaded(self):
         sections = self._sections()
@@ -166,7 +166,7 @@ class FilterBank(RatedTransformer):
     }
     _parameter_constraints = {
         "n_bands": [Interval(Integral, 1, None, closed="left"), list],
-        "sfreq": [Interval(Real, 0, None, closed="neither"), None],
+        "sfreq": [POSITIVE, None],
         "filter_parameters": [dict, str, None],
     }
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from numbers import Real
 
 from scipy import signal
-from sklearn.utils._param_validation import Interval
 
-from skeeg.preprocessing.base import RatedTransformer
+from skeeg.preprocessing.base import NOT_NEGATIVE, POSITIVE, RatedTransformer
 
 _LARGEST_RATIO = 1000  # of two sampling rates, and of the whole numbers that it is taken for
 
@@ -51,8 +49,8 @@ class Resampler(RatedTransformer):
     """
 
     _parameter_constraints = {
-        "new_sfreq": [Interval(Real, 0, None, closed="neither")],
-        "sfreq": [Interval(Real, 0, None, closed="neither"), None],
+        "new_sfreq": [POSITIVE],
+        "sfreq": [POSITIVE, None],
     }
 
     def __init__(self, new_sfreq=128.0, sfreq=None):
@@ -66,7 +64,7 @@ class Resampler(RatedTransformer):
         self._ratio()
 
     def _ratio(self):
-        ratio = self.new_sfreq / self.sfreq_
+        ratio = float(self.new_sfreq) / self.sfreq_
         if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
             raise ValueError(
                 f"new_sfreq={self.new_sfreq} Hz of trials at {self.sfreq_} Hz: rates may differ by a factor "
@@ -80,7 +78,7 @@ class Resampler(RatedTransformer):
             trials.data, ratio.numerator, ratio.denominator, axis=2, padtype="line"
         )
         # Where nothing was known about X, it stays a plain array.
-        known = {} if trials.sfreq is None else {"sfreq": self.new_sfreq}
+        known = {} if trials.sfreq is None else {"sfreq": float(self.new_sfreq)}
         return trials.wrap(resampled.astype(trials.data.dtype, copy=False), **known)
 
 
@@ -124,9 +122,9 @@ class Crop(RatedTransformer):
     """
 
     _parameter_constraints = {
-        "tmin": [Interval(Real, 0, None, closed="left")],
-        "tmax": [Interval(Real, 0, None, closed="neither"), None],
-        "sfreq": [Interval(Real, 0, None, closed="neither"), None],
+        "tmin": [NOT_NEGATIVE],
+        "tmax": [POSITIVE, None],
+        "sfreq": [POSITIVE, None],
     }
 
     def __init__(self, tmin=0.0, tmax=None, sfreq=None):
@@ -142,8 +140,8 @@ class Crop(RatedTransformer):
 
     def _window(self, trials):
         n_times = trials.data.shape[2]
-        start = round(self.tmin * self.sfreq_)
-        stop = n_times if self.tmax is None else round(self.tmax * self.sfreq_)
+        start = round(float(self.tmin) * self.sfreq_)
+        stop = n_times if self.tmax is None else round(float(self.tmax) * self.sfreq_)
         if not start < stop <= n_times:
             raise ValueError(
                 f"tmin={self.tmin}, tmax={self.tmax} s cut no window out of trials of {n_times} samples, "

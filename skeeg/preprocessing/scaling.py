@@ -87,7 +87,9 @@ class Scaler(TrialTransformer):
         if self.method == "microvolt" and _is_microvolt(X):
             return trials.wrap(trials.data.copy())
         center, scale = self._statistics(trials.data.dtype)
-        return trials.wrap((trials.data - center) / scale)
+        scaled = trials.data - center
+        scaled /= scale
+        return trials.wrap(scaled)
 
     def inverse_transform(self, X):
         """Undo ``transform``.
@@ -106,7 +108,9 @@ class Scaler(TrialTransformer):
         if self.method == "microvolt" and _is_microvolt(X):
             return trials.wrap(trials.data.copy())
         center, scale = self._statistics(trials.data.dtype)
-        return trials.wrap(trials.data * scale + center)
+        restored = trials.data * scale
+        restored += center
+        return trials.wrap(restored)
 
     def _statistics(self, dtype):
         return self.center_.astype(dtype)[:, np.newaxis], self.scale_.astype(dtype)[:, np.newaxis]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import signal
 from sklearn.utils._param_validation import Interval
 
-from skeeg.preprocessing.base import TrialTransformer
+from skeeg.preprocessing.base import POSITIVE, TrialTransformer
 
 
 class ExponentialMovingStandardizer(TrialTransformer):
@@ -57,7 +57,7 @@ class ExponentialMovingStandardizer(TrialTransformer):
     _parameter_constraints = {
         "factor_new": [Interval(Real, 0, 1, closed="neither")],
         "init_block_size": [Interval(Integral, 1, None, closed="left"), None],
-        "eps": [Interval(Real, 0, None, closed="neither")],
+        "eps": [POSITIVE],
     }
 
     def __init__(self, factor_new=1e-3, init_block_size=None, eps=1e-4):
@@ -72,13 +72,13 @@ class ExponentialMovingStandardizer(TrialTransformer):
             trial = trial.astype(np.float64)
             deviation = trial - self._fading_sum(trial) / weights
             variance = self._fading_sum(deviation**2) / weights
-            out[...] = deviation / np.maximum(np.sqrt(variance), self.eps)
+            out[...] = deviation / np.maximum(np.sqrt(variance), float(self.eps))
             if self.init_block_size is not None:
                 block = trial[:, : self.init_block_size]
-                spread = np.maximum(block.std(axis=1, keepdims=True), self.eps)
+                spread = np.maximum(block.std(axis=1, keepdims=True), float(self.eps))
                 out[:, : self.init_block_size] = (block - block.mean(axis=1, keepdims=True)) / spread
         return trials.wrap(standardized)
 
     def _fading_sum(self, x):
         """s[t] = x[t] + (1 - factor_new) s[t-1], along the last axis."""
-        return signal.lfilter([1.0], [1.0, self.factor_new - 1.0], x, axis=-1)
+        return signal.lfilter([1.0], [1.0, float(self.factor_new) - 1.0], x, axis=-1)
