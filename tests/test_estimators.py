@@ -74,14 +74,14 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-TabularScaler = tabular(Scaler)
+TabularScaler, TabularAlignment = tabular(Scaler), tabular(EuclideanAlignment)
 
 
 @parametrize_with_checks(
     [
         *(TabularScaler(method=method) for method in ("standard", "robust", "microvolt")),
-        tabular(EuclideanAlignment)(),
-        tabular(EuclideanAlignment)(mode="single"),
+        TabularAlignment(),
+        TabularAlignment(mode="single"),
         tabular(RiemannianAlignment)(),
         tabular(BandPass)(sfreq=100.0),
         tabular(Resampler)(new_sfreq=50.0, sfreq=100.0),
