@@ -1,17 +1,18 @@
 """The `skeeg` command."""
 
 import argparse
+import glob
 import os
 import re
 import sys
-import textwrap
 import warnings
 from importlib.metadata import version
 from pathlib import Path
 
 CROSS_VALIDATIONS = ("within-subject", "cross-subject", "cross-session")
 
-# What `skeeg compare` simulates: done in three minutes on two cores, yet enough people for a test.
+# What `skeeg compare` does is done in three minutes on two cores, yet has enough people for a test.
+SAMPLE_EPOCHS = 20
 SIMULATION = {"n_trials": 32, "n_chans": 11, "difficulty": 0.2}
 SIMULATION_SUBJECTS = range(1, 11)
 SIMULATION_EPOCHS = 30
@@ -19,8 +20,9 @@ SIMULATION_EPOCHS = 30
 HELP_OF_COMPARE = """\
 Compare CSP, Riemannian and deep-network pipelines on the same trials.
 
-With no argument: simulated motor imagery, tested on subjects that were not trained on. Prints a table
-and writes scores.csv (a row a subject and fold), predictions.csv (a row a trial), differences.csv,
+With no argument: motor imagery of ten people, which comes with skeeg, every subject aligned, tested on
+people that were not trained on. Prints what was read and a table of results, writes scores.csv (a row a
+subject and fold), predictions.csv (a row a trial), differences.csv,
 scores.png and confusion.png. Finished folds are kept in OUT/folds: the same command goes on where it
 was interrupted."""
 
@@ -68,23 +70,44 @@ def _add_compare_arguments(parser):
     parser.add_argument(
         "--data",
         nargs="+",
-        default=["simulated"],
+        default=["sample"],
         metavar="DATA",
-        help="'simulated' (default), 'eegbci' (PhysioNet motor imagery, downloaded by MNE), or your own "
-        "-epo.fif or .npz files, one a recording",
+        help="'sample' (default: real motor imagery that comes with skeeg), 'simulated', 'eegbci' (PhysioNet "
+        "motor imagery, downloaded by MNE), or your own files, one a recording: -epo.fif, .npz, or with "
+        "--events any that MNE reads; patterns such as sub-*-epo.fif",
     )
     parser.add_argument(
         "--subjects",
         type=_subjects,
         metavar="1-10",
-        help="subjects of simulated or eegbci data (default 1-10), such as 1-10 or 1,3,7",
+        help="subjects of the sample, simulated or eegbci data (default 1-10), such as 1-10 or 1,3,7",
+    )
+    parser.add_argument(
+        "--events",
+        type=_events,
+        metavar="A=1,B=2",
+        help="for continuous recordings: label=annotation of each class, such as left=769,right=770",
+    )
+    parser.add_argument(
+        "--tmin",
+        type=float,
+        metavar="S",
+        help="start of the trials of --events or eegbci, in s after the event",
+    )
+    parser.add_argument("--tmax", type=float, metavar="S", help="end of these trials, in s after the event")
+    parser.add_argument(
+        "--band",
+        type=_band,
+        metavar="4-38",
+        help="pass band in Hz of recordings (--events, eegbci), filtered before they are cut",
     )
     parser.add_argument(
         "--pipelines",
         type=_names,
         metavar="A,B",
         help="names, separated by commas; the first is what the others are tested against "
-        "(default: the four baselines and the four networks; attentionbasenet:se picks an attention mode)",
+        "(default: the four baselines and the four networks, of the sample with +ea; attentionbasenet:se "
+        "picks an attention mode)",
     )
     parser.add_argument(
         "--cv",
@@ -99,7 +122,7 @@ def _add_compare_arguments(parser):
         "--epochs",
         type=_at_least(1),
         metavar="N",
-        help="epochs to train a network (default: its own; for simulated data 30)",
+        help="epochs to train a network (default: its own; for the sample 20, for simulated data 30)",
     )
     parser.add_argument(
         "--n-jobs",
@@ -124,6 +147,25 @@ def _subjects(text):
             raise argparse.ArgumentTypeError(f"{part!r} is no subject or range; write 1-10 or 1,3,7")
         subjects.extend(range(first, last + 1))
     return sorted(set(subjects))
+
+
+def _events(text):
+    """Read "left=769,right=770" as {"left": ["769"], "right": ["770"]}."""
+    events = {}
+    for part in text.split(","):
+        label, equals, name = (piece.strip() for piece in part.partition("="))
+        if not (label and equals and name):
+            raise argparse.ArgumentTypeError(f"{part!r} is no label=annotation; write left=769,right=770")
+        events.setdefault(label, []).append(name)
+    return events
+
+
+def _band(text):
+    """Read "4-38" as (4.0, 38.0)."""
+    match = re.fullmatch(r"(\d+\.?\d*)-(\d+\.?\d*)", text.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no band in Hz; write 4-38")
+    return float(match[1]), float(match[2])
 
 
 def _names(text):
@@ -153,32 +195,29 @@ def _compare(arguments, error):
     if arguments.out.exists() and not arguments.out.is_dir():
         error(f"argument --out: {arguments.out} is a file; give a folder")
 
+    from skeeg.datasets import summary
     from skeeg.evaluation import compare
     from skeeg.evaluation.pipelines import DEFAULT, PIPELINES, make_pipelines
 
-    names = arguments.pipelines or list(DEFAULT)
+    # recordings of many people are aligned; the simulated people need none
+    of_sample = arguments.data == ["sample"]
+    names = arguments.pipelines or [f"{name}+ea" if of_sample else name for name in DEFAULT]
     unknown = [name for name in names if name not in PIPELINES]
     if unknown:
         error(f"argument --pipelines: unknown {', '.join(unknown)}; choose from {', '.join(PIPELINES)}")
 
     max_epochs = arguments.epochs
-    if max_epochs is None and arguments.data == ["simulated"]:
-        max_epochs = SIMULATION_EPOCHS
+    if max_epochs is None and arguments.data in (["sample"], ["simulated"]):
+        max_epochs = SAMPLE_EPOCHS if of_sample else SIMULATION_EPOCHS
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         try:
             X, y, metadata = _load(arguments, error)
+            _say(summary(X, y, metadata))
+            told = _note(caught)  # what is odd about the data is said before anything trains
             pipelines = make_pipelines(
                 names, sfreq=X.sfreq, random_state=arguments.seed, max_epochs=max_epochs
             )
-            subjects = metadata["subject"].unique()
-            told = (
-                f"{len(X)} trials of {len(subjects)} subjects: {X.shape[1]} channels, "
-                f"{X.shape[2]} samples at {X.sfreq:g} Hz"
-            )
-            if arguments.data not in (["simulated"], ["eegbci"]):  # files may be named otherwise than thought
-                told += "\n" + textwrap.shorten(f"subjects: {', '.join(map(str, subjects))}", 100)
-            _say(told)
             result = compare(
                 pipelines,
                 X,
@@ -190,11 +229,9 @@ def _compare(arguments, error):
                 out=arguments.out,
                 random_state=arguments.seed,
             )
-        except (ValueError, OSError) as wrong:  # data that cannot answer the question, a folder not writable
+        except (ValueError, TypeError, OSError) as wrong:  # data that cannot answer, a folder not writable
             error(str(wrong))
-    for warning in caught:
-        if issubclass(warning.category, (UserWarning, RuntimeWarning)):
-            print(f"note: {warning.message}", file=sys.stderr)
+    _note(caught, told)
     written = ["scores.csv", "predictions.csv", "differences.csv"]
     if not result.predictions.empty:
         written += _draw(result, arguments.out)
@@ -206,6 +243,18 @@ def _compare(arguments, error):
     return 1 if result.predictions.empty else 0
 
 
+def _note(caught, told=()):
+    """Print warnings once each, but for those told already; give all that were told."""
+    kinds = (UserWarning, RuntimeWarning)
+    messages = dict.fromkeys(
+        str(warning.message) for warning in caught if issubclass(warning.category, kinds)
+    )
+    for message in messages:
+        if message not in told:
+            print(f"note: {message}", file=sys.stderr, flush=True)
+    return messages
+
+
 def _say(text):
     """Print; a reader that has read enough, such as `head`, ends nothing."""
     try:
@@ -215,26 +264,47 @@ def _say(text):
 
 
 def _load(arguments, error):
-    """Trials, labels, metadata and sampling rate of what --data names."""
-    from skeeg.datasets import fetch_eegbci, load_epochs, make_motor_imagery
+    """Trials, labels and metadata of what --data names."""
+    from skeeg.datasets import fetch_eegbci, load_epochs, load_motor_imagery, make_motor_imagery
 
     data, subjects = arguments.data, arguments.subjects
-    if data == ["simulated"]:
+    window = {name: getattr(arguments, name) for name in ("tmin", "tmax", "band")}
+    window = {name: value for name, value in window.items() if value is not None}
+    if data in (["sample"], ["simulated"], ["eegbci"]):
+        if arguments.events or (window and data != ["eegbci"]):
+            error(
+                "argument --events, --tmin, --tmax, --band: for your own recordings, or eegbci (no --events)"
+            )
+        if data == ["sample"]:
+            return load_motor_imagery(subjects)
+        if data == ["eegbci"]:
+            return fetch_eegbci(subjects or range(1, 11), **window)
         subjects = subjects or SIMULATION_SUBJECTS
         X, y, metadata = make_motor_imagery(max(subjects), **SIMULATION, random_state=arguments.seed)
         chosen = metadata["subject"].isin(subjects).to_numpy()
-        X, y, metadata = X[chosen], y[chosen], metadata[chosen]
-    elif data == ["eegbci"]:
-        X, y, metadata = fetch_eegbci(subjects or range(1, 11))
-    else:
-        if subjects:
-            error("argument --subjects: only for --data simulated or eegbci; name the files of your own data")
-        missing = [name for name in data if not Path(name).is_file()]
-        if missing:
-            error(f"argument --data: no file {', '.join(missing)}; give simulated, eegbci, or existing files")
-        X, y, metadata = load_epochs(data)
-        if getattr(X, "sfreq", None) is None:
-            error("argument --data: the .npz files have no sampling rate; save it in them as sfreq, in Hz")
+        return X[chosen], y[chosen], metadata[chosen]
+    if subjects:
+        error(
+            "argument --subjects: only for --data simulated or eegbci or sample; name files of your own data"
+        )
+    paths = []
+    for name in data:  # patterns, which not every shell expands
+        found = (
+            [name]
+            if os.path.lexists(name) or not glob.has_magic(name)
+            else sorted(glob.glob(name, recursive=True))
+        )
+        if not found:
+            error(f"argument --data: no file matches {name}")
+        paths += found
+    if missing := [name for name in paths if not os.path.lexists(name)]:
+        error(
+            f"argument --data: no file {', '.join(missing)}; give simulated, eegbci, or sample, or "
+            "existing files"
+        )
+    X, y, metadata = load_epochs(paths, events=arguments.events, **window)
+    if getattr(X, "sfreq", None) is None:
+        error("argument --data: the .npz files have no sampling rate; save it in them as sfreq, in Hz")
     return X, y, metadata
 
 

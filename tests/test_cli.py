@@ -63,10 +63,75 @@ def test_compare_prints_a_table_and_writes_results(files, tmp_path, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in (out / "folds").iterdir()}
 
 
+def test_what_was_read_is_printed_before_anything_trains(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(Path(files[0]).parent)
+    pattern = [
+        "--data",
+        "sub-?.npz",
+        "--pipelines",
+        "csp-lda",
+        "--n-jobs",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(["compare", *pattern]) == 0  # as where the shell expands no patterns
+    read, trained = capsys.readouterr().out.split("cross-subject: ")
+    assert read.splitlines()[:5] == [
+        "36 trials of 3 subjects: 5 channels, 250 samples at 125 Hz",
+        "subjects: 1, 2, 3",
+        "classes: left_hand 18, right_hand 18",
+        "channels: FC3, C3, FC4, Cz, C4",
+        "subject  sessions  runs  left_hand  right_hand   µV",
+    ]
+    rows = [line.split() for line in read.splitlines()[5:8]]
+    assert [row[:5] for row in rows] == [[str(i), "1", "1", "6", "6"] for i in (1, 2, 3)]
+    assert all(3 < float(row[5]) < 50 for row in rows)
+    assert trained.startswith("3 subjects, 3 folds")
+
+
+def test_the_sample_is_what_is_compared_without_arguments(tmp_path, capsys):
+    command = ["compare", "--subjects", "1-2", "--epochs", "1", "--n-jobs", "1", "--out", str(tmp_path)]
+    assert main([*command, "--pipelines", "csp-lda+ea"]) == 0
+    assert "90 trials of 2 subjects: 21 channels, 656 samples at 160 Hz\n" in capsys.readouterr().out
+
+
+def test_recordings_are_cut_by_events(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    info = mne.create_info(["C3", "C4", "Cz"], 128.0, "eeg")
+    for seed, name in enumerate(("anna", "ben")):
+        noise = np.random.default_rng(seed).standard_normal((3, 128 * 60)) * 1e-5
+        raw = mne.io.RawArray(noise, info, verbose="error")
+        raw.set_annotations(mne.Annotations(np.arange(2, 56, 4), 0, ["769", "770"] * 7))
+        raw.save(f"{name}_raw.fif", verbose="error")
+    command = ["compare", "--data", "*_raw.fif", "--pipelines", "csp-lda", "--n-jobs", "1"]
+    cut = ["--events", "left=769,right=770", "--tmin", "0.5", "--tmax", "3", "--band", "4-38"]
+    assert main([*command, *cut]) == 0
+    told = capsys.readouterr().out
+    assert "28 trials of 2 subjects: 3 channels, 320 samples at 128 Hz\nsubjects: anna, ben\n" in told
+    assert "classes: left 14, right 14\n" in told
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and error.count("\n") == 1
+    assert "anna_raw.fif: is a continuous recording (FIF)" in error and "mne.Epochs(raw" in error
+
+
+def test_one_person_as_several_is_said_before_anything_trains(files, tmp_path, capsys):
+    paths = [str(tmp_path / f"anna{i}.npz") for i in (1, 2, 3)]
+    for old, new in zip(files, paths, strict=True):
+        Path(new).write_bytes(Path(old).read_bytes())
+    with pytest.raises(SystemExit):  # nothing is trained here
+        main(["compare", "--data", *paths, "--cv", "cross-session", "--out", str(tmp_path / "out")])
+    error = capsys.readouterr().err
+    assert error.count("names like sessions, runs or spellings of one person: anna1, anna2, anna3") == 1
+
+
 def test_the_seed_decides_the_simulation(tmp_path, capsys):
     def accuracy(seed):
         out = tmp_path / f"{seed}"
-        main(["compare", "--subjects", "1-2", "--pipelines", "csp-lda", "--seed", seed, "--out", str(out)])
+        data = ["--data", "simulated", "--subjects", "1-2"]
+        main(["compare", *data, "--pipelines", "csp-lda", "--seed", seed, "--out", str(out)])
         capsys.readouterr()
         return pd.read_csv(out / "predictions.csv")["proba_left_hand"].to_numpy()
 
@@ -110,6 +175,14 @@ def test_real_recordings_cross_subject(tmp_path, capsys):
         (["compare", "--data", "nowhere-epo.fif"], "no file nowhere-epo.fif; give simulated, eegbci, or"),
         (["compare", "--data", __file__], r"is neither a .fif nor a .npz file"),
         (["compare", "--data", "eegbci", "--subjects", "110"], r"110.* choose from"),
+        (["compare", "--subjects", "11"], r"subjects=\[11\] do not exist"),
+        (["compare", "--band", "4-38"], "for your own recordings"),
+        (["compare", "--data", "simulated", "--events", "l=1"], "for your own recordings"),
+        (["compare", "--data", "eegbci", "--events", "l=1"], "for your own recordings"),
+        (["compare", "--events", "l"], "'l' is no label=annotation; write left=769,right=770"),
+        (["compare", "--band", "4"], "'4' is no band in Hz; write 4-38"),
+        (["compare", "--data", "none-*.npz"], r"no file matches none-\*\.npz"),
+        (["compare", "--data", "none-*.npz", __file__], r"no file matches none-\*\.npz"),
         (["compare", "--out", __file__], "is a file; give a folder"),
         (["compare", "--subjects", "1", "--cv", "cross-subject"], "needs at least 2 subjects"),
     ],

@@ -11,6 +11,7 @@ from skeeg.datasets.files import load_epochs
 from skeeg.datasets.origin import one_person_as_several, warn_of_one_person_as_several
 from skeeg.datasets.sample import load_motor_imagery
 from skeeg.datasets.simulated import make_motor_imagery
+from skeeg.datasets.summary import summary
 
 __all__ = [
     "duplicate_trials",
@@ -19,5 +20,6 @@ __all__ = [
     "load_motor_imagery",
     "make_motor_imagery",
     "one_person_as_several",
+    "summary",
     "warn_of_one_person_as_several",
 ]
