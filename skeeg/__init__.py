@@ -29,7 +29,17 @@ __all__ = [
 ]
 
 # Rooms that load when they are first asked for, as in `skeeg.datasets.make_motor_imagery()`.
-_ROOMS = ("augmentation", "baselines", "datasets", "evaluation", "export", "inspection", "recipes", "testing")
+_ROOMS = (
+    "augmentation",
+    "baselines",
+    "datasets",
+    "evaluation",
+    "export",
+    "inspection",
+    "pretrained",
+    "recipes",
+    "testing",
+)
 
 
 def __getattr__(name):

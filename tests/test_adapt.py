@@ -20,8 +20,8 @@ from skeeg import (
     SincShallowNetClassifier,
     SSTDPNClassifier,
 )
-from skeeg.estimators.adapt import channel_map
 from skeeg.modules import EEGModule
+from skeeg.trials import channel_map
 
 SMALL = {
     SSTDPNClassifier: {

@@ -6,27 +6,26 @@ import os
 import warnings
 from pathlib import Path
 
-import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skeeg.estimators.shipped import DECODERS, find_decoder, is_shipped
 from skeeg.persistence import classifier_of, from_pretrained, load
-from skeeg.trials import same_rate, standard_montage
-
-# names of the 10-20 system that the 10-10 system changed
-_RENAMED = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
+from skeeg.trials import channel_map, same_rate
 
 
-def find_pretrained(pretrained, cls):
+def find_pretrained(pretrained, cls, ch_names=None):
     """Get the fitted classifier that the parameter ``pretrained`` stands for.
 
     Parameters
     ----------
     pretrained : str, os.PathLike, FrozenEstimator or estimator
-        A file of ``skeeg.save``, a repository of ``skeeg.push_to_hub`` (or a local copy of it), or a fitted
-        estimator. Of a Pipeline, its last step is taken.
+        A decoder of the wheel or its task, a file of ``skeeg.save``, a repository of ``skeeg.push_to_hub``
+        (or a local copy of it), or a fitted estimator. Of a Pipeline, its last step is taken.
     cls : class
         The class that is wanted.
+    ch_names : sequence of str or None, default=None
+        Channels of the recording, which choose among the decoders of a task.
 
     Returns
     -------
@@ -36,10 +35,10 @@ def find_pretrained(pretrained, cls):
     Raises
     ------
     ValueError
-        When it is not fitted, or of another class.
+        When there is none of that name, it is not fitted, or of another class.
     """
     if isinstance(pretrained, (str, os.PathLike)):
-        found = (load if Path(pretrained).is_file() else from_pretrained)(pretrained, classes=[cls])
+        found = _read(pretrained, cls, ch_names)
     elif isinstance(pretrained, FrozenEstimator):
         found = pretrained.estimator
     else:
@@ -59,92 +58,19 @@ def find_pretrained(pretrained, cls):
     return found
 
 
-def channel_map(ch_names, wanted, missing="raise"):
-    """Get the matrix that makes the channels a network wants out of those of a recording.
-
-    Parameters
-    ----------
-    ch_names : sequence of str
-        Channels of the recording.
-    wanted : sequence of str
-        Channels of the network.
-    missing : {"raise", "interpolate"}, default="raise"
-        What becomes of wanted channels that the recording does not have.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_wanted, n_channels), or None
-        Each wanted channel is a row's weighted sum of the recording's channels; None where nothing changes.
-
-    Raises
-    ------
-    ValueError
-        When channels are missing and may not, or cannot, be interpolated.
-
-    Notes
-    -----
-    Names match whatever their case, and T3, T4, T5, T6 are T7, T8, P7, P8. Channels that are not wanted
-    serve interpolation, by MNE's spherical splines at the positions of the standard 10-05 montage, and are
-    otherwise left out.
-
-    Examples
-    --------
-    >>> channel_map(["Cz", "FZ", "C3"], ["C3", "Fz"])
-    array([[0., 0., 1.],
-           [0., 1., 0.]], dtype=float32)
-    """
-    own = {_same(name): i for i, name in enumerate(ch_names)}
-    matrix = np.zeros((len(wanted), len(ch_names)), dtype=np.float32)
-    absent = []
-    for row, name in enumerate(wanted):
-        if _same(name) in own:
-            matrix[row, own[_same(name)]] = 1
-        else:
-            absent.append(row)
-    if absent:
-        names = [wanted[row] for row in absent]
-        if missing == "raise":
-            raise ValueError(
-                f"the pretrained network wants the channels {names}, which X does not have (it has "
-                f'{list(ch_names)}). missing_channels="interpolate" makes them out of the others'
-            )
-        matrix[absent] = _interpolation(ch_names, names)
-    if len(ch_names) == len(wanted) and np.array_equal(matrix, np.eye(len(wanted))):
-        return None
-    return matrix
-
-
-def _same(name):
-    return _RENAMED.get(name.casefold(), name.casefold())
-
-
-def _interpolation(ch_names, absent):
-    """Weights of channels in absent ones: (n_absent, n_channels)."""
-    import mne
-
-    montage = standard_montage()
-    known = {name.casefold(): name for name in montage.ch_names}
-    nowhere = [name for name in absent if _same(name) not in known]
-    placed = [i for i, name in enumerate(ch_names) if _same(name) in known]
-    if nowhere:
-        raise ValueError(
-            f"channels {nowhere} cannot be interpolated: the standard 10-05 montage has no such names"
-        )
-    if len(placed) < 4:
-        raise ValueError(
-            f"channels {absent} cannot be interpolated: of the channels of X, {list(ch_names)}, at least 4 "
-            "must have names of the standard 10-05 montage"
-        )
-    names = [known[_same(ch_names[i])] for i in placed] + [known[_same(name)] for name in absent]
-    # Interpolation is linear: what it makes of unit impulses are its weights.
-    impulses = np.vstack([np.eye(len(placed)), np.zeros((len(absent), len(placed)))])
-    info = mne.create_info(names, sfreq=1000.0, ch_types="eeg")
-    raw = mne.io.RawArray(impulses, info, verbose="ERROR").set_montage(montage)
-    raw.info["bads"] = names[len(placed) :]
-    raw.interpolate_bads(verbose="ERROR")
-    weights = np.zeros((len(absent), len(ch_names)))
-    weights[:, placed] = raw.get_data()[len(placed) :]
-    return weights
+def _read(name, cls, ch_names):
+    """Read what a name stands for: a file, a decoder of the wheel, or a repository."""
+    path = Path(name)
+    if path.is_file():
+        return load(path, classes=[cls])
+    if is_shipped(name):
+        return load(find_decoder(name, ch_names).path)
+    if path.is_dir() or "/" in os.fspath(name):
+        return from_pretrained(name, classes=[cls])
+    raise ValueError(
+        f"pretrained={name!r} is no file, no repository (user/name) and no decoder of the wheel: those are "
+        f"{', '.join(DECODERS)}"
+    )
 
 
 def match_recordings(recording, source, source_map=None, missing="raise"):
@@ -159,7 +85,7 @@ def match_recordings(recording, source, source_map=None, missing="raise"):
     source_map : ndarray or None, default=None
         The trained estimator's own channel map, where it was itself adapted.
     missing : {"raise", "interpolate"}, default="raise"
-        As in :func:`channel_map`.
+        As in :func:`skeeg.trials.channel_map`.
 
     Returns
     -------

@@ -106,8 +106,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Let ``fit`` go on from the present weights and optimiser state instead of starting afresh. Parameters
         that would need another network, loss or optimiser must be as they were.
     pretrained : str, os.PathLike, FrozenEstimator or None, default=None
-        Start from the weights of a fitted estimator of the same class and architecture parameters: a file
-        of :func:`skeeg.save`, a repository of :func:`skeeg.push_to_hub`, or the estimator itself in
+        Start from the weights of a fitted estimator of the same class and architecture parameters: a decoder
+        of the wheel by its name or task ("left-right-hand", see :mod:`skeeg.pretrained`), a file of
+        :func:`skeeg.save`, a repository of :func:`skeeg.push_to_hub`, or the estimator itself in
         ``sklearn.frozen.FrozenEstimator``, which keeps it fitted where scikit-learn clones. Channels are
         matched by name; those that the pretrained network does not know are left out. Where the classes are
         the same, the head is kept; else it is new.
@@ -352,7 +353,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.device_ = resolve_device(self.device)
         self.channel_map_ = None
         if self.pretrained is not None:
-            self._source = find_pretrained(self.pretrained, type(self))
+            self._source = find_pretrained(self.pretrained, type(self), recording.ch_names)
             recording, self.channel_map_ = match_recordings(
                 recording, self._source._recording, self._source.channel_map_, self.missing_channels
             )

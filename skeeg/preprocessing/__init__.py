@@ -6,6 +6,7 @@ What is known about the trials (sampling rate, channel names, labels) travels al
 
 from skeeg.preprocessing.alignment import EuclideanAlignment, RiemannianAlignment
 from skeeg.preprocessing.filtering import BandPass, FilterBank
+from skeeg.preprocessing.matching import MatchRecording
 from skeeg.preprocessing.resampling import Crop, Resampler
 from skeeg.preprocessing.scaling import Scaler
 from skeeg.preprocessing.standardisation import ExponentialMovingStandardizer
@@ -16,6 +17,7 @@ __all__ = [
     "EuclideanAlignment",
     "ExponentialMovingStandardizer",
     "FilterBank",
+    "MatchRecording",
     "Resampler",
     "RiemannianAlignment",
     "Scaler",

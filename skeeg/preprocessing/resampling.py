@@ -11,6 +11,17 @@ from skeeg.preprocessing.base import NOT_NEGATIVE, POSITIVE, RatedTransformer
 _LARGEST_RATIO = 1000  # of two sampling rates, and of the whole numbers that it is taken for
 
 
+def rational(new_sfreq, sfreq):
+    """Get numerator and denominator of the fraction nearest to the ratio of two sampling rates."""
+    ratio = float(new_sfreq) / float(sfreq)
+    if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
+        raise ValueError(
+            f"new_sfreq={new_sfreq} Hz of trials at {sfreq} Hz: rates may differ by a factor of "
+            f"{_LARGEST_RATIO} at most"
+        )
+    return Fraction(ratio).limit_denominator(_LARGEST_RATIO).as_integer_ratio()
+
+
 class Resampler(RatedTransformer):
     """Change the sampling rate: ``scipy.signal.resample_poly``, which filters against aliasing.
 
@@ -58,25 +69,14 @@ class Resampler(RatedTransformer):
         self.sfreq = sfreq
 
     def _learn(self, trials):
-        self._ratio()
+        rational(self.new_sfreq, self.sfreq_)
 
     def _check_loaded(self):
-        self._ratio()
-
-    def _ratio(self):
-        ratio = float(self.new_sfreq) / self.sfreq_
-        if not 1 / _LARGEST_RATIO <= ratio <= _LARGEST_RATIO:
-            raise ValueError(
-                f"new_sfreq={self.new_sfreq} Hz of trials at {self.sfreq_} Hz: rates may differ by a factor "
-                f"of {_LARGEST_RATIO} at most"
-            )
-        return Fraction(ratio).limit_denominator(_LARGEST_RATIO)
+        rational(self.new_sfreq, self.sfreq_)
 
     def _transform(self, trials):
-        ratio = self._ratio()
-        resampled = signal.resample_poly(
-            trials.data, ratio.numerator, ratio.denominator, axis=2, padtype="line"
-        )
+        up, down = rational(self.new_sfreq, self.sfreq_)
+        resampled = signal.resample_poly(trials.data, up, down, axis=2, padtype="line")
         # Where nothing was known about X, it stays a plain array.
         known = {} if trials.sfreq is None else {"sfreq": float(self.new_sfreq)}
         return trials.wrap(resampled.astype(trials.data.dtype, copy=False), **known)

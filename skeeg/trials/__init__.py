@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import mmap
 from typing import NamedTuple
 
@@ -26,6 +25,7 @@ from skeeg.trials.containers import (
     holds_epochs,
     numbers,
 )
+from skeeg.trials.montage import channel_key, channel_map, standard_montage
 
 __all__ = [
     "MICROVOLTS_PER_VOLT",
@@ -33,6 +33,8 @@ __all__ = [
     "TrialReader",
     "Trials",
     "as_trials",
+    "channel_key",
+    "channel_map",
     "check_groups",
     "epochs_labels",
     "holds_epochs",
@@ -281,13 +283,3 @@ def as_trials(X, dtype=np.float32):
     of another type (EOG, stimulus, ...) are left out. The user's Epochs stay as they are, loaded or not.
     """
     return open_trials(X, dtype).trials()
-
-
-@functools.cache
-def standard_montage():
-    """Get the positions and names of the 10-05 system."""
-    import mne
-
-    # MNE 1.13 renamed it
-    name = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
-    return mne.channels.make_standard_montage(name)

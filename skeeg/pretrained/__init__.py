@@ -1,0 +1,159 @@
+"""Decoders that come with the wheel, and work on people whom they have never seen.
+
+>>> from skeeg.pretrained import list_pretrained, load_pretrained
+>>> list_pretrained()["name"].tolist()
+['left-right-hand-21', 'left-right-hand-3', 'left-right-hand-64']
+
+Each lies in this folder as weights and a card, which says whom it learned from, how well it does on others,
+and what the eyes may have to do with it.
+"""
+
+from __future__ import annotations
+
+from sklearn.pipeline import Pipeline
+
+from skeeg.estimators.shipped import DECODERS, find_decoder
+from skeeg.persistence import load
+from skeeg.preprocessing import MatchRecording
+
+__all__ = ["list_pretrained", "load_pretrained"]
+
+_FINE_TUNING = {"lr": 1e-3, "max_epochs": 20}
+
+
+def list_pretrained():
+    """List the decoders in the wheel.
+
+    Returns
+    -------
+    DataFrame
+        One row a decoder: ``name``, ``task``, ``n_channels``, ``channels``, ``window`` (seconds after the
+        cue), ``band`` (Hz) and ``card``, the path of the page that tells of it.
+
+    Examples
+    --------
+    >>> from skeeg.pretrained import list_pretrained
+    >>> list_pretrained()[["name", "n_channels"]]
+                     name  n_channels
+    0  left-right-hand-21          21
+    1   left-right-hand-3           3
+    2  left-right-hand-64          64
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "name": decoder.name,
+            "task": decoder.task,
+            "n_channels": len(decoder.channels),
+            "channels": " ".join(decoder.channels),
+            "window": f"{decoder.start:g}-{decoder.start + decoder.duration:g}",
+            "band": "{:g}-{:g}".format(*decoder.band),
+            "card": str(decoder.card),
+        }
+        for decoder in DECODERS.values()
+    )
+
+
+def load_pretrained(
+    name,
+    *,
+    ch_names=None,
+    sfreq=None,
+    tmin=0.0,
+    start=None,
+    alignment="single",
+    update=False,
+    missing_channels="interpolate",
+    verbose=True,
+):
+    """Load a decoder that works on a person it has never seen, as a fitted Pipeline.
+
+    ``predict`` takes trials of the user's own montage, order, unit, sampling rate and length; ``fit`` goes on
+    from the decoder's weights with a person's own trials.
+
+    Parameters
+    ----------
+    name : str
+        A task, such as "left-right-hand", of which the decoder is taken that fits ``ch_names``; or the name
+        of a decoder, see :func:`list_pretrained`.
+    ch_names : sequence of str or None, default=None
+        Channels of the recording: they choose the decoder, and name the channels of arrays. ``mne.Epochs``
+        and :class:`skeeg.EEGArray` know their channels; without ``ch_names`` the 21 channels over the motor
+        strip are wanted of them.
+    sfreq : float or None, default=None
+        Sampling rate of arrays in Hz; Epochs and EEGArray know theirs.
+    tmin : float, default=0.0
+        Time of an array's first sample in seconds after the cue; Epochs know theirs.
+    start : float or None, default=None
+        Start of the window of 3 s that is decoded, in seconds after the cue; the decoder's own when None. A
+        trial that does not reach so far is decoded where it is.
+    alignment : {"single", "causal", "together"}, default="single"
+        What a trial is aligned by, besides the people that the decoder learned from. "single": itself, so
+        that trials passed together do not influence each other. "causal": itself and the trials before it in
+        the call, in the order of time. "together": all trials of the call, which are to be one person's.
+        Of people never seen, the 21 channels decoded 69 %, 74 % and 74 % of the trials; where the trials
+        are one person's, in the order of time, take "causal".
+    update : bool, default=False
+        With "causal": let ``predict`` remember what it has seen from call to call, as in a live session.
+    missing_channels : {"interpolate", "raise"}, default="interpolate"
+        What becomes of channels that the recording does not have, as long as two thirds are there.
+    verbose : bool, default=True
+        Print which decoder was taken, what is interpolated and what is left out.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Fitted; steps ``recording`` (:class:`skeeg.preprocessing.MatchRecording`), ``alignment``
+        (:class:`skeeg.EuclideanAlignment`) and ``network``, the classifier, set to go on from the decoder's
+        weights when it is fitted.
+
+    Raises
+    ------
+    ValueError
+        When there is no such decoder, or none that fits the channels; the message lists what is needed.
+
+    Notes
+    -----
+    Trained on PhysioNet's EEG Motor Movement/Imagery data (Schalk et al. 2004; Goldberger et al. 2000;
+    ODC-BY 1.0), people 11-80. What each was measured to do, on people and data that it has not seen, is on
+    its card.
+
+    Examples
+    --------
+    >>> from skeeg.datasets import load_motor_imagery
+    >>> from skeeg.pretrained import load_pretrained
+    >>> X, y, metadata = load_motor_imagery()  # ten people whom no decoder has seen
+    >>> decoder = load_pretrained("left-right-hand", ch_names=X.ch_names, sfreq=X.sfreq, alignment="causal")
+    left-right-hand-21: 21 of 21 channels are there
+    >>> own = metadata["subject"] == metadata["subject"].iloc[0]
+    >>> decoder.predict(X[own][:1]).shape
+    (1,)
+
+    The same person's own trials make it better:
+
+    >>> decoder = decoder.fit(X[own][:20], y[own][:20])
+    """
+    alignments = ("single", "causal", "together")
+    if alignment not in alignments:
+        raise ValueError(f"alignment={alignment!r} is none of {alignments}")
+    decoder = find_decoder(name, ch_names)
+    shipped = load(decoder.path)
+    recording = MatchRecording(
+        decoder.channels,
+        new_sfreq=decoder.sfreq,
+        low=decoder.band[0],
+        high=decoder.band[1],
+        start=decoder.start if start is None else start,
+        duration=decoder.duration,
+        ch_names=ch_names,
+        sfreq=sfreq,
+        tmin=tmin,
+        missing_channels=missing_channels,
+    )
+    if verbose:
+        said = "" if ch_names is None else f": {recording.described(ch_names)}"
+        print(f"{decoder.name}{said}")
+    aligner = shipped["euclideanalignment"].set_params(mode=alignment, update=update)
+    network = shipped[-1].set_params(pretrained=decoder.name, **_FINE_TUNING)
+    return Pipeline([("recording", recording), ("alignment", aligner), ("network", network)])

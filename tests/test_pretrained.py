@@ -1,0 +1,213 @@
+"""Decoders of the wheel: found by task and montage, right for anybody's trials, refused where they are not."""
+
+import mne
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import skeeg
+from skeeg import AttentionBaseNetClassifier, EEGArray
+from skeeg.datasets import load_motor_imagery
+from skeeg.estimators.shipped import DECODERS
+from skeeg.pretrained import list_pretrained, load_pretrained
+
+MOTOR = DECODERS["left-right-hand-21"].channels
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return load_motor_imagery()
+
+
+def one_person(sample, subject=0):
+    X, y, metadata = sample
+    own = (metadata["subject"] == metadata["subject"].unique()[subject]).to_numpy()
+    return X[own], y[own]
+
+
+def decode(X, **options):
+    return load_pretrained("left-right-hand", verbose=False, **options).predict_proba(X)
+
+
+def as_epochs(X, tmin=0.0, ch_names=None):
+    info = mne.create_info(list(ch_names or X.ch_names), X.sfreq, "eeg")
+    return mne.EpochsArray(np.asarray(X, dtype=float) * 1e-6, info, tmin=tmin, verbose="error")
+
+
+def test_every_decoder_has_weights_and_a_card():
+    listed = list_pretrained()
+    assert listed["name"].tolist() == list(DECODERS)
+    for decoder in DECODERS.values():
+        assert decoder.card.read_text("utf-8").startswith("#")
+        assert "ODC-BY" in decoder.card.read_text("utf-8")
+        network = skeeg.load(decoder.path)[-1]
+        assert network.ch_names_ == decoder.channels
+        assert network.sfreq_ == decoder.sfreq
+        assert network.n_times_ == round(decoder.duration * decoder.sfreq)
+    assert sum(decoder.path.stat().st_size for decoder in DECODERS.values()) < 500_000
+
+
+def test_better_than_chance_on_people_it_has_not_seen(sample):
+    X, y, metadata = sample
+    right = []
+    for subject in metadata["subject"].unique():
+        own = (metadata["subject"] == subject).to_numpy()
+        right.append(
+            np.mean(
+                load_pretrained(
+                    "left-right-hand", ch_names=X.ch_names, alignment="causal", verbose=False
+                ).predict(X[own])
+                == y[own]
+            )
+        )
+    assert np.mean(right) > 0.62
+
+
+def test_a_trial_is_decoded_alone(sample):
+    X, _ = one_person(sample)
+    together = decode(X[:6])
+    alone = np.concatenate([decode(X[i : i + 1]) for i in range(6)])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_causal_trials_know_the_past_alone(sample):
+    X, _ = one_person(sample)
+    whole = decode(X[:12], alignment="causal")
+    np.testing.assert_allclose(whole[:5], decode(X[:5], alignment="causal"), atol=1e-6)
+    assert not np.allclose(whole[5:], decode(X[5:12], alignment="causal"), atol=1e-3)
+
+
+def test_what_is_remembered_from_call_to_call(sample):
+    X, _ = one_person(sample)
+    live = load_pretrained("left-right-hand", alignment="causal", update=True, verbose=False)
+    one_by_one = np.concatenate([live.predict_proba(X[i : i + 1]) for i in range(8)])
+    np.testing.assert_allclose(one_by_one, decode(X[:8], alignment="causal"), atol=1e-6)
+
+
+def test_trials_together_are_one_person(sample):
+    X, _ = one_person(sample)
+    whole = decode(X, alignment="together")
+    order = np.random.default_rng(0).permutation(len(X))
+    np.testing.assert_allclose(whole[order], decode(X[order], alignment="together"), atol=1e-5)
+    assert not np.allclose(whole[:5], decode(X[:5], alignment="together"), atol=1e-3)
+
+
+@pytest.mark.parametrize("alignment", ["single", "causal", "together"])
+def test_unit_order_and_names_do_not_matter(sample, alignment):
+    X, _ = one_person(sample)
+    X = X[:8]
+    expected = decode(X, alignment=alignment)
+    order = np.random.default_rng(0).permutation(21)
+    spelt = [f"EEG {X.ch_names[i].upper()}-Ref" for i in order]
+    mixed = EEGArray(np.asarray(X)[:, order] * 1e-3, X.sfreq, spelt)
+    np.testing.assert_allclose(decode(mixed, alignment=alignment, ch_names=spelt), expected, atol=1e-5)
+    plain = np.asarray(X)[:, order]
+    given = {"ch_names": [f"{X.ch_names[i].lower()}." for i in order], "sfreq": 160}
+    np.testing.assert_allclose(decode(plain, alignment=alignment, **given), expected, atol=1e-5)
+    np.testing.assert_allclose(decode(as_epochs(X), alignment=alignment), expected, atol=1e-5)
+
+
+def test_another_sampling_rate(sample):
+    X, _ = one_person(sample)
+    other = EEGArray(
+        mne.filter.resample(np.asarray(X[:8], float), 250, 160, verbose="error"), 250, X.ch_names
+    )
+    np.testing.assert_allclose(decode(other), decode(X[:8]), atol=0.05)
+
+
+def test_the_window_follows_the_cue(sample):
+    X, _ = one_person(sample)
+    X = X[:8]
+    early = EEGArray(np.concatenate([np.asarray(X)[:, :, :80][:, :, ::-1], X], axis=2), 160, X.ch_names)
+    late = decode(as_epochs(early, tmin=-0.5))
+    np.testing.assert_allclose(late, decode(early, tmin=-0.5), atol=1e-5)
+    np.testing.assert_allclose(late, decode(X), atol=0.05)  # the filter sees another beginning
+    assert not np.allclose(late, decode(early), atol=0.05)
+
+
+def test_the_montage_chooses(sample, capsys):
+    X, _ = one_person(sample)
+    load_pretrained("left-right-hand", ch_names=["Fz", "C3", "Cz", "C4", "Pz"])
+    assert capsys.readouterr().out == "left-right-hand-3: 3 of 3 channels are there; left out: Fz, Pz\n"
+    most = [name for name in MOTOR if name not in ("FC5", "CP6")]
+    decoder = load_pretrained("left-right-hand", ch_names=[*most, "Oz"])
+    said = "left-right-hand-21: 19 of 21 channels are there, FC5, CP6 interpolated from the others; left out: Oz\n"
+    assert capsys.readouterr().out == said
+    kept = [X.ch_names.index(name) for name in most]
+    agree = decoder.predict(X[:, kept]) == load_pretrained("left-right-hand", verbose=False).predict(X)
+    assert agree.mean() > 0.85
+    with pytest.raises(ValueError, match="needed, and not .*'FC5', 'CP6'.* all must be there"):
+        load_pretrained("left-right-hand", missing_channels="raise", verbose=False).predict(X[:, kept])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "left-right-foot"}, "no decoder is called 'left-right-foot'; there are the tasks"),
+        ({"ch_names": ["Fz", "Pz", "Oz"]}, r"fits the channels .*Needed are C3, C4 .*C3, Cz, C4"),
+        ({"ch_names": ["C3-Cz", "C4-Cz", "Cz"]}, "fits the channels"),
+        ({"alignment": "batch"}, "alignment='batch' is none of"),
+        ({"alignment": "single", "update": True}, "update=True"),
+    ],
+)
+def test_what_there_is_not_is_said(sample, options, message):
+    X, _ = one_person(sample)
+    with pytest.raises(ValueError, match=message):
+        load_pretrained(**{"name": "left-right-hand", "verbose": False} | options).predict(X[:1])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda X: np.asarray(X), "21 channels without names, and .*are needed: give ch_names"),
+        (lambda X: EEGArray(X, None, X.ch_names), "sampling rate of X is not known: give sfreq"),
+        (lambda X: X[:, :, :400], "trials of 400 samples at 160 Hz last 2.5 s, and 3 s are needed"),
+        (lambda X: EEGArray(X[:, :, ::3], 160 / 3, X.ch_names), "holds nothing above 26.6667 Hz"),
+        (lambda X: X[:, :10], "needed, and not .*at least two thirds must be there"),
+    ],
+)
+def test_trials_that_cannot_be_decoded_are_refused(sample, make, message):
+    X, _ = one_person(sample)
+    with pytest.raises(ValueError, match=message):
+        decode(make(X))
+
+
+def test_two_spellings_of_one_electrode_are_refused(sample):
+    X, _ = one_person(sample)
+    twice = EEGArray(np.concatenate([X, X[:, :1]], axis=1), 160, [*X.ch_names, "EEG FC5-Ref"])
+    with pytest.raises(ValueError, match="one electrode by their names"):
+        decode(twice)
+
+
+def test_fit_goes_on_from_the_weights(sample):
+    X, y = one_person(sample)
+    decoder = load_pretrained("left-right-hand", verbose=False, alignment="together")
+    before = decoder.predict_proba(X)
+    tuned = (
+        clone(decoder).set_params(network__random_state=0, network__lr=1e-6, network__max_epochs=1).fit(X, y)
+    )
+    np.testing.assert_allclose(tuned.predict_proba(X), before, atol=0.05)
+    better = clone(decoder).set_params(network__random_state=0).fit(X, y)
+    assert better.score(X, y) > np.mean(decoder.predict(X) == y)
+
+
+def test_a_decoder_by_name_in_a_classifier(sample):
+    X, y = one_person(sample)
+    clf = AttentionBaseNetClassifier(pretrained="left-right-hand", max_epochs=1, lr=1e-6, random_state=0)
+    standard = EEGArray(X[:, :, :480] / X.std(), 160, X.ch_names)
+    clf.fit(standard, y)
+    weights = skeeg.load(DECODERS["left-right-hand-21"].path)[-1].module_.state_dict()
+    for name, value in clf.module_.state_dict().items():
+        if "running" not in name and "num_batches" not in name:
+            np.testing.assert_allclose(value, weights[name], atol=1e-3)
+    with pytest.raises(ValueError, match="is no file, no repository .* and no decoder of the wheel: .*-21"):
+        AttentionBaseNetClassifier(pretrained="left-right-hnd").fit(standard, y)
+
+
+def test_saved_and_loaded(sample, tmp_path):
+    X, _ = one_person(sample)
+    live = load_pretrained("left-right-hand", alignment="causal", update=True, verbose=False)
+    live.predict(X[:5])
+    skeeg.save(live, tmp_path / "live.safetensors")
+    same = skeeg.load(tmp_path / "live.safetensors")
+    np.testing.assert_array_equal(same.predict_proba(X[5:9]), live.predict_proba(X[5:9]))
