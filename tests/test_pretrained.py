@@ -1,4 +1,4 @@
-"""Decoders of the wheel: found by task and montage, right for anybody's trials, refused where they are not."""
+"""Decoders of the wheel: found by task and montage, right for anybody's trials, or refused."""
 
 import mne
 import numpy as np
@@ -131,12 +131,12 @@ def test_the_montage_chooses(sample, capsys):
     assert capsys.readouterr().out == "left-right-hand-3: 3 of 3 channels are there; left out: Fz, Pz\n"
     most = [name for name in MOTOR if name not in ("FC5", "CP6")]
     decoder = load_pretrained("left-right-hand", ch_names=[*most, "Oz"])
-    said = "left-right-hand-21: 19 of 21 channels are there, FC5, CP6 interpolated from the others; left out: Oz\n"
-    assert capsys.readouterr().out == said
+    said = "19 of 21 channels are there, FC5, CP6 interpolated from the others; left out: Oz"
+    assert capsys.readouterr().out == f"left-right-hand-21: {said}\n"
     kept = [X.ch_names.index(name) for name in most]
     agree = decoder.predict(X[:, kept]) == load_pretrained("left-right-hand", verbose=False).predict(X)
     assert agree.mean() > 0.85
-    with pytest.raises(ValueError, match="needed, and not .*'FC5', 'CP6'.* all must be there"):
+    with pytest.raises(ValueError, match=r"needed, and not .*'FC5', 'CP6'.* all must be there"):
         load_pretrained("left-right-hand", missing_channels="raise", verbose=False).predict(X[:, kept])
 
 
@@ -200,7 +200,7 @@ def test_a_decoder_by_name_in_a_classifier(sample):
     for name, value in clf.module_.state_dict().items():
         if "running" not in name and "num_batches" not in name:
             np.testing.assert_allclose(value, weights[name], atol=1e-3)
-    with pytest.raises(ValueError, match="is no file, no repository .* and no decoder of the wheel: .*-21"):
+    with pytest.raises(ValueError, match=r"is no file, no repository .* and no decoder of the wheel: .*-21"):
         AttentionBaseNetClassifier(pretrained="left-right-hnd").fit(standard, y)
 
 
