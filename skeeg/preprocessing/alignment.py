@@ -51,7 +51,7 @@ class EuclideanAlignment(TrialTransformer):
         Read by ``mode="batch"``: a group that ``fit`` has not seen needs this many trials in one call of
         ``transform`` for a reference of its own; with fewer, the reference of all training trials serves,
         with a ``UserWarning``.
-    mode : {"batch", "causal", "single"}, default="batch"
+    mode : {"batch", "causal", "single", "together"}, default="batch"
         What ``transform`` aligns a trial by.
 
         - "batch": the reference that ``fit`` learned of its group; of a new group, all trials in the call.
@@ -59,8 +59,9 @@ class EuclideanAlignment(TrialTransformer):
           ``partial_fit`` (or ``transform`` with ``update=True``) was given, then those before it in the
           call, which are taken to be in the order of time. This is what can be done live.
         - "single": as "causal", but trials of a call do not influence each other.
+        - "together": all trials of a group in the call, in whatever order, and the prior.
     prior_weight : float, default=2.0
-        Read by "causal" and "single": how many trials the reference learned in ``fit`` counts as, that of
+        Read by all but "batch": how many trials the reference learned in ``fit`` counts as, that of
         the group, or for a new group that of all training trials. It fades as trials come. Of it the shape
         counts; the power is that of the trials seen, so that gain and unit do not matter.
     outlier_ratio : float or None, default=10.0
@@ -145,7 +146,7 @@ class EuclideanAlignment(TrialTransformer):
     n_trials_ = seen_ = {}  # what files of before do not hold
     _parameter_constraints = {
         "min_trials": [Interval(Integral, 1, None, closed="left")],
-        "mode": [StrOptions({"batch", "causal", "single"})],
+        "mode": [StrOptions({"batch", "causal", "single", "together"})],
         "prior_weight": [NOT_NEGATIVE],
         "outlier_ratio": [Interval(Real, 1, np.inf, closed="neither"), None],
         "update": ["boolean"],
@@ -281,8 +282,11 @@ class EuclideanAlignment(TrialTransformer):
         for group, rows in _rows_of_groups(groups, data):
             if self.mode == "batch":
                 matrix = whitening(self._reference_of(group, data, rows)).astype(data.dtype)
+            if self.mode == "together":
+                mean = next(iter(self._geometry.means_of_trials(data, [rows])))
+                matrix = whitening(self._with_prior(group, len(rows), mean)).astype(data.dtype)
             for row in rows:
-                if self.mode != "batch":
+                if self.mode in ("causal", "single"):
                     after, reference = self._see(seen.get(group), group, data[row])
                     matrix = whitening(reference).astype(data.dtype)
                     if self.mode == "causal":
@@ -296,10 +300,12 @@ class EuclideanAlignment(TrialTransformer):
         """Get what is seen of a group after a trial, and the reference that the trial is aligned by."""
         before = Seen.nothing(self.n_chans_) if before is None else Seen(*before)
         covariance = self._geometry.covariances(trial[np.newaxis])[0]
-        how = self._geometry, self.outlier_ratio
-        after, *itself = take_in(before, covariance, *how)
+        after, *itself = take_in(before, covariance, self._geometry, self.outlier_ratio)
+        return tuple(after), self._with_prior(group, *itself)
+
+    def _with_prior(self, group, n_trials, mean):
         prior = self.references_.get(group, self.reference_)
-        return tuple(after), with_prior(prior, float(self.prior_weight), *itself, *how)
+        return with_prior(prior, float(self.prior_weight), n_trials, mean, self._geometry, self.outlier_ratio)
 
     def _reference_of(self, group, data, rows):
         """Get the reference of a group in "batch"."""
