@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
+from sklearn.dummy import DummyClassifier
 
 from skeeg.datasets import duplicate_trials, fetch_eegbci, load_epochs, one_person_as_several
 from skeeg.datasets.origin import origin_of_name
+from skeeg.evaluation import compare
 
 rng = np.random.default_rng(0)
 
@@ -336,6 +338,18 @@ def test_files_that_look_like_one_person_are_named(tmp_path):
     ):
         metadata = load_epochs(paths)[2]
     assert metadata["subject"].unique().tolist() == ["anna1", "anna2", "ben"]
+
+
+def test_a_comparison_names_people_that_may_be_one():
+    X, y = rng.standard_normal((16, 2, 30)), np.tile(["l", "r"], 8)
+    metadata = pd.DataFrame({"subject": np.repeat(["A01T", "A01E", "A02T", "A02E"], 4)})
+    with pytest.warns(UserWarning, match="of one person: A01T, A01E; A02T, A02E") as told:
+        compare({"dummy": DummyClassifier()}, X, y, metadata, progress=False)
+    assert told[0].filename == __file__
+    metadata["subject"] = np.repeat(["anna", "ben"], 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compare({"dummy": DummyClassifier()}, X, y, metadata, progress=False)
 
 
 def test_subjects_of_files_are_of_one_type(tmp_path, quiet):

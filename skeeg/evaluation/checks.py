@@ -9,6 +9,7 @@ from numbers import Integral, Number
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
+from skeeg.datasets import warn_of_one_person_as_several
 from skeeg.trials import as_trials, holds_epochs
 
 
@@ -149,6 +150,7 @@ def _rows(rows, n_trials, k):
 
 def warn_of_folds(folds, y, metadata, digests):
     """Say what makes scores of these folds mean something else than they seem to."""
+    warn_of_one_person_as_several(metadata["subject"], stacklevel=3)
     _warn_of_unseen_classes(folds, y, metadata)
     _warn_of_one_class(y, metadata)
     _warn_of_duplicates(folds, digests, metadata)
