@@ -17,6 +17,8 @@ SIMULATION = {"n_trials": 32, "n_chans": 11, "difficulty": 0.2}
 SIMULATION_SUBJECTS = range(1, 11)
 SIMULATION_EPOCHS = 30
 
+_PLAIN_LETTERS = str.maketrans({"±": "+-", "µ": "u", "–": "-", "×": "x"})
+
 HELP_OF_COMPARE = """\
 Compare CSP, Riemannian and deep-network pipelines on the same trials.
 
@@ -256,7 +258,12 @@ def _note(caught, told=()):
 
 
 def _say(text):
-    """Print; a reader that has read enough, such as `head`, ends nothing."""
+    """Print; a reader that has read enough, such as `head`, or knows few letters ends nothing."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:  # a pipe in ascii, cp932, latin-1: "±", "µ" and names of people
+        text = text.translate(_PLAIN_LETTERS).encode(encoding, "replace").decode(encoding)
     try:
         print(text, flush=True)
     except BrokenPipeError:

@@ -1,5 +1,6 @@
 """The `skeeg` command: what it prints, writes and refuses."""
 
+import io
 import re
 import subprocess
 import sys
@@ -88,6 +89,19 @@ def test_what_was_read_is_printed_before_anything_trains(files, tmp_path, capsys
     assert [row[:5] for row in rows] == [[str(i), "1", "1", "6", "6"] for i in (1, 2, 3)]
     assert all(3 < float(row[5]) < 50 for row in rows)
     assert trained.startswith("3 subjects, 3 folds")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp932", "latin-1", "utf-8"])
+def test_pipes_of_few_letters_lose_nothing(encoding, files, tmp_path, monkeypatch):
+    pipe = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", pipe)
+    command = ["--pipelines", "csp-lda", "--n-jobs", "1", "--out", str(tmp_path)]
+    assert main(["compare", "--data", *files, *command]) == 0
+    pipe.flush()
+    printed = pipe.buffer.getvalue().decode(encoding)
+    assert re.search(r"right_hand +(µV|uV)\n", printed) and re.search(
+        r"csp-lda +[\d.]+ (±|\+-) +[\d.]+", printed
+    )
 
 
 def test_the_sample_is_what_is_compared_without_arguments(tmp_path, capsys):
