@@ -73,12 +73,12 @@ def to_torch(estimator):
 
 
 def export_onnx(estimator, path):
-    """Write a fitted estimator, its scaling included, as an ONNX file.
+    """Write a fitted estimator as an ONNX file; of a whole Pipeline, its scaling included.
 
     Parameters
     ----------
     estimator : EEGClassifier, or sklearn.pipeline.Pipeline that ends in one
-        As in :func:`to_torch`.
+        As in :func:`to_torch`. Of a classifier alone, steps that were before it are left out.
     path : str or os.PathLike
         The file; replaced atomically where it exists.
 
@@ -116,6 +116,7 @@ def export_onnx(estimator, path):
             ).model_proto
     finally:
         exporter.setLevel(level)
+    _name_batch(model.graph)
     for name, value in (
         ("classes", classifier.classes_.tolist()),
         ("sfreq", classifier.sfreq_),
@@ -123,6 +124,15 @@ def export_onnx(estimator, path):
     ):
         model.metadata_props.add(key=name, value=json.dumps(value))
     write_atomically(path, model.SerializeToString())
+
+
+def _name_batch(graph):
+    """Call the first axis of inputs and outputs "batch", which the exporter numbers."""
+    known = [*graph.input, *graph.output, *graph.value_info]
+    symbol = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for dim in (dim for value in known for dim in value.type.tensor_type.shape.dim):
+        if dim.dim_param == symbol:
+            dim.dim_param = "batch"
 
 
 class _Deployed(nn.Sequential):

@@ -187,10 +187,24 @@ def test_onnx_runtime_computes_the_same(clf, tmp_path):
         return [torch.from_numpy(out) for out in session.run(None, {"trials": x.numpy()})]
 
     assert [out.name for out in session.get_outputs()] == ["logits", "probabilities"]
+    assert session.get_inputs()[0].shape == ["batch", 4, 130]
+    assert [out.shape for out in session.get_outputs()] == [["batch", 3], ["batch", 3]]
     assert_exports(module, pipe)
     metadata = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
     assert metadata == {"classes": ["feet", "left", "right"], "sfreq": 100.0, "ch_names": NAMES}
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_a_classifier_alone_says_that_scaling_is_left_out(tmp_path, recwarn):
+    pytest.importorskip("onnxscript")
+    pipe = fitted(make_pipeline(Scaler(), SincShallowNetClassifier(**SINC, sfreq=100)))
+    recwarn.clear()
+    with pytest.warns(UserWarning, match=r"standard deviation of 1, as Scaler leaves them: steps before it"):
+        pipe[-1].export_onnx(tmp_path / "model.onnx")
+    recwarn.clear()
+    export_onnx(pipe, tmp_path / "model.onnx")
+    fitted(SincShallowNetClassifier(**SINC)).export_onnx(tmp_path / "model.onnx")
+    assert not [w for w in recwarn if "Scaler" in str(w.message)]
 
 
 def test_onnx_says_how_to_install_itself(tmp_path, monkeypatch):

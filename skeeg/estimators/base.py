@@ -40,6 +40,8 @@ _MANY = 256  # trials of a piece in prediction where a batch is to be all
 register(DualPrototypeLoss)
 register(TrialIterator)
 
+_STANDARDISED = 3  # EEG in µV varies by more
+
 
 class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrialNet):
     """Train a torch module to classify EEG trials, as a scikit-learn estimator.
@@ -508,7 +510,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return tags
 
     def export_onnx(self, path):
-        """Write an ONNX file; see :func:`skeeg.export.export_onnx`.
+        """Write this network as an ONNX file, without the steps of a Pipeline that were before it.
+
+        For a whole Pipeline, its scaling included, see :func:`skeeg.export.export_onnx`.
 
         Parameters
         ----------
@@ -517,4 +521,12 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         from skeeg.export import export_onnx
 
+        if 1 / _STANDARDISED < self.scale_ < _STANDARDISED:
+            warnings.warn(
+                f"the network was trained on trials with a standard deviation of {self.scale_:.2g}, as "
+                "Scaler leaves them: steps before it are not in this file and have to be done before it; "
+                "skeeg.export.export_onnx(pipeline, path) writes the whole Pipeline",
+                UserWarning,
+                stacklevel=2,
+            )
         export_onnx(self, path)
