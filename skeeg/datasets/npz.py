@@ -10,6 +10,8 @@ from skeeg.datasets.kinds import kind_of, saying_what_it_is
 from skeeg.datasets.origin import COLUMNS
 from skeeg.trials import EEGArray, Trials, as_trials
 
+_MISSING = ("", "nan", "NaN", "None", "<NA>", "NaT")  # as NumPy and pandas turn what is missing into text
+
 
 def read_npz(path):
     """Read trials from a file of ``numpy.savez``.
@@ -106,15 +108,16 @@ def _column(name, values, n_trials):
         values = values.reshape(n_trials)  # a row or a column
     else:
         raise ValueError(f"{name} has shape {values.shape}, but X holds {n_trials} trials")
-    if values.dtype.kind == "f":
-        if missing := np.count_nonzero(~np.isfinite(values)):
-            raise ValueError(f"{name} is NaN or infinite for {missing} of {values.size} trials")
-        if np.array_equal(values, np.rint(values)):  # MATLAB's numbers are all of this type
-            values = values.astype(np.int64)
-    elif values.dtype.kind in "iu":
+    if values.dtype.kind == "f" and (missing := np.count_nonzero(~np.isfinite(values))):
+        raise ValueError(f"{name} is NaN or infinite for {missing} of {values.size} trials")
+    if values.dtype.kind in "iuf" and np.array_equal(values, np.rint(values)):  # MATLAB's are all float64
+        if np.any(np.abs(values.astype(float)) > 2**53):
+            raise ValueError(
+                f"{name} holds numbers that are too large to be told apart, such as {values.max()}"
+            )
         values = values.astype(np.int64)
-    elif values.dtype.kind == "U" and not np.all(values):
-        raise ValueError(f"{name} is empty text for {np.count_nonzero(values == '')} of {values.size} trials")
+    if values.dtype.kind == "U" and (missing := np.count_nonzero(np.isin(values, _MISSING))):
+        raise ValueError(f"{name} is empty text or {_MISSING[1:]} for {missing} of {values.size} trials")
     return values
 
 
@@ -122,7 +125,7 @@ def _rate(values):
     if values is None:
         return None
     try:
-        rates = np.unique(values.astype(float))
+        rates = np.unique(values.astype(float)) if values.dtype.kind in "iufU" else []
     except ValueError:
         rates = []
     if len(rates) != 1 or not np.isfinite(rates[0]) or rates[0] <= 0:
