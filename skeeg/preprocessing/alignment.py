@@ -79,8 +79,10 @@ class EuclideanAlignment(TrialTransformer):
         Mean covariance of each group seen in ``fit``; empty without groups.
     reference_ : ndarray of float64, shape (n_chans, n_chans)
         Mean covariance of all trials of ``fit``.
-    n_trials_ : dict {group: int}
-        Number of trials in each of ``references_``; at None, in ``reference_``.
+    group_sizes_ : dict {group: int}
+        Number of trials in each of ``references_``.
+    n_trials_ : int
+        Number of trials in ``reference_``.
     seen_ : dict {group: tuple}
         What "causal" and "single" have seen since ``fit`` (number of trials, mean covariance, log power of
         the channels, covariances of the last trials); at None, of trials without groups.
@@ -140,10 +142,11 @@ class EuclideanAlignment(TrialTransformer):
     _learned = TrialTransformer._learned | {
         "references_": learned.by_group(learned.covariance("n_chans_")),
         "reference_": learned.covariance("n_chans_"),
-        "n_trials_": learned.by_group(learned.whole(1), none=True),
+        "group_sizes_": learned.by_group(learned.whole(1)),
+        "n_trials_": learned.whole(0),
         "seen_": learned.by_group(_check_seen, none=True),
     }
-    n_trials_ = seen_ = {}  # what files of before do not hold
+    group_sizes_, n_trials_, seen_ = {}, 0, {}  # what files of before do not hold
     _parameter_constraints = {
         "min_trials": [Interval(Integral, 1, None, closed="left")],
         "mode": [StrOptions({"batch", "causal", "single", "together"})],
@@ -252,23 +255,24 @@ class EuclideanAlignment(TrialTransformer):
 
     def _learn(self, trials, groups):
         self._check_update()
-        self.references_, self.n_trials_, self.seen_ = {}, {}, {}
+        self.references_, self.group_sizes_, self.n_trials_, self.seen_ = {}, {}, 0, {}
         self._count(trials.data, groups)
 
     def _count(self, data, groups):
         """Let trials count in the references."""
-        rows_of = {None: np.arange(len(data))} | (
-            {} if groups is None else dict(_rows_of_groups(groups, data))
-        )
-        references = {} if not self.n_trials_ else {None: self.reference_} | self.references_
-        n_trials = dict(self.n_trials_)
-        for group, mean in zip(rows_of, self._geometry.means_of_trials(data, rows_of.values()), strict=True):
-            n_trials[group] = n_trials.get(group, 0) + len(rows_of[group])
+        rows_of = {} if groups is None else dict(_rows_of_groups(groups, data))
+        rows = [np.arange(len(data)), *rows_of.values()]
+        mean, *means = self._geometry.means_of_trials(data, rows)
+        if self.n_trials_:
+            mean = self._geometry.between(self.reference_, mean, len(data) / (self.n_trials_ + len(data)))
+        references, sizes = dict(self.references_), dict(self.group_sizes_)
+        for (group, rows), of_group in zip(rows_of.items(), means, strict=True):
+            sizes[group] = sizes.get(group, 0) + len(rows)
             if group in references:
-                share = len(rows_of[group]) / n_trials[group]
-                mean = self._geometry.between(references[group], mean, share)
-            references[group] = mean
-        self.reference_, self.references_, self.n_trials_ = references.pop(None), references, n_trials
+                of_group = self._geometry.between(references[group], of_group, len(rows) / sizes[group])
+            references[group] = of_group
+        self.reference_, self.n_trials_ = mean, self.n_trials_ + len(data)
+        self.references_, self.group_sizes_ = references, sizes
 
     def _align(self, trials, groups, keep):
         data = trials.data
@@ -343,7 +347,7 @@ class RiemannianAlignment(EuclideanAlignment):
 
     Attributes
     ----------
-    references_, reference_, n_trials_, seen_, n_chans_, ch_names_
+    references_, reference_, group_sizes_, n_trials_, seen_, n_chans_, ch_names_
         As of :class:`EuclideanAlignment`, with Riemannian means.
 
     Raises
