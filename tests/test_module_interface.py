@@ -319,3 +319,22 @@ def test_a_network_of_ones_own_has_a_table():
     table = str(Mean(4, 2, 10))
     assert "final_layer" in table
     assert "10" in table.splitlines()[-2]
+
+
+@pytest.mark.parametrize("value", [10**6, 10**9])
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (SSTDPN, "n_chans"),
+        (SSTDPN, "n_outputs"),
+        (AttentionBaseNet, "n_temporal_filters"),
+        (SincShallowNet, "num_time_filters"),
+        (FBLightConvNet, "n_filters_spat"),
+    ],
+)
+def test_files_make_no_network_larger_than_their_tensors(cls, name, value, tmp_path):
+    make(cls).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {name: value}))
+    with pytest.raises(ValueError, match=r"more numbers than it holds|larger than any size"):
+        cls.from_pretrained(tmp_path)

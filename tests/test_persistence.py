@@ -573,6 +573,7 @@ def test_persistence_names_no_class_of_the_rooms_above():
                 found |= {name for name in names if name.startswith("skeeg")}
     assert {name for name in found if not name.startswith("skeeg.persistence")} == {
         "skeeg._version",
+        "skeeg.allowance",
         "skeeg.devices",
         "skeeg.files",
     }

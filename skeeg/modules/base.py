@@ -16,6 +16,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from skeeg._version import __version__
+from skeeg.allowance import Allowance, check_sizes
 from skeeg.files import fetch, upload, write_atomically
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -345,7 +346,9 @@ class EEGModule(nn.Module):
             data = file.read()
         try:
             weights = load_tensors(data)
-            with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and replaced
+            check_sizes(config)
+            held = sum(tensor.numel() for tensor in weights.values())
+            with torch.random.fork_rng(devices=[]), Allowance(held):  # weights are drawn, and replaced
                 net = cls.from_config(config)
                 kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
                 if len(kinds) == 1:

@@ -8,13 +8,11 @@ from numbers import Real
 
 import torch
 from skorch.history import History
-from torch.overrides import TorchFunctionMode
 
+from skeeg.allowance import Allowance, check_sizes
 from skeeg.devices import resolve_device
 
-_SPARE = 2**22  # numbers that a network may make beside those that a file holds of it
 _LARGEST_NUMBER = 1e15  # in a state; products of two are still finite in float32
-_MOST_WHOLE = 10**6  # of a network's arguments; no filter, window or number of filters is larger
 
 
 def restore(net, learned, state, history):
@@ -38,9 +36,9 @@ def restore(net, learned, state, history):
     """
     vars(net).update(learned)
     net.device_ = resolve_device(net.device)
-    _check_sizes(net)
+    check_sizes(net._module_params())
     held = sum(value.numel() for part in state.values() for value in part.values() if _is_tensor(value))
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), _Allowance(_SPARE + 8 * held):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), Allowance(held):
         warnings.simplefilter("ignore")  # fit has said it
         net.initialize()  # initial weights are drawn, and replaced
     _load_optimizer(net.optimizer_, state["optimizer"])  # before the weights, which a step of it may change
@@ -48,48 +46,6 @@ def restore(net, learned, state, history):
         _load_tensors(getattr(net, f"{name}_"), state[name], name)
     net._history = _history(history)
     net.module_.eval()
-
-
-class _Allowance(TorchFunctionMode):
-    """Let PyTorch make so many numbers, and refuse more before memory is taken for them."""
-
-    makers = frozenset(
-        getattr(torch, name)
-        for name in (
-            "arange",
-            "empty",
-            "eye",
-            "full",
-            "linspace",
-            "logspace",
-            "normal",
-            "ones",
-            "rand",
-            "randint",
-            "randn",
-            "randperm",
-            "zeros",
-        )
-    )
-
-    def __init__(self, left):
-        super().__init__()
-        self.left = left
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in self.makers:
-            sizes = (kwargs or {}).get("size", args)
-            sizes = sizes[0] if len(sizes) and isinstance(sizes[0], (list, tuple)) else sizes
-            self.left -= math.prod(max(1, abs(size)) for size in sizes if isinstance(size, int))
-            if self.left < 0:
-                raise ValueError("it describes a network of more numbers than it holds")
-        return func(*args, **(kwargs or {}))
-
-
-def _check_sizes(net):
-    for name, value in net._module_params().items():
-        if isinstance(value, Real) and abs(value) > _MOST_WHOLE:
-            raise ValueError(f"{name}={value} is larger than any size of a network")
 
 
 def _is_tensor(value):
