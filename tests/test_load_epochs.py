@@ -376,6 +376,13 @@ def test_missing_metadata_of_epochs_is_named(tmp_path, missing):
         load_epochs(tmp_path / "a-epo.fif")
 
 
+def test_numbers_of_epochs_that_are_not_whole_become_text(tmp_path):
+    epochs = make_epochs(4)
+    epochs.metadata = pd.DataFrame({"session": [1.0, 2.5, 3.0, 4.0]})
+    epochs.save(tmp_path / "a-epo.fif", verbose="error")
+    assert load_epochs(tmp_path / "a-epo.fif")[2]["session"].tolist() == ["1", "2.5", "3", "4"]
+
+
 def test_categories_of_epochs_become_plain_columns(tmp_path):
     epochs = make_epochs(4)
     epochs.metadata = pd.DataFrame({"subject": pd.Categorical(["a", "b"] * 2, categories=["a", "b", "c"])})

@@ -284,14 +284,15 @@ def _of_one_type(parts):
     """One column of the values of all files: whole numbers where all are, else text."""
     values = np.concatenate([np.asarray(part, dtype=object) for part in parts])
     if all(
-        isinstance(value, Real) and not isinstance(value, bool) and value == int(value) for value in values
+        isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
+        for value in values
     ):
         return values.astype(np.int64)
     return np.array([_text(value) for value in values], dtype=object)
 
 
 def _text(value):
-    return str(int(value)) if isinstance(value, Real) and value == int(value) else str(value)
+    return str(int(value)) if isinstance(value, Real) and float(value).is_integer() else str(value)
 
 
 def _tell(message):
