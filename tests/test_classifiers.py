@@ -2,6 +2,7 @@
 
 import copy
 import re
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import cloudpickle
@@ -448,7 +449,7 @@ def test_threads_take_turns():
 
 class _Interrupt(Callback):
     def on_epoch_end(self, net, **kwargs):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -24,14 +24,16 @@ from skeeg.estimators.data import (
     typical_scale,
     warn_of_another_scale,
 )
-from skeeg.estimators.iterators import TrialDataset, TrialIterator
-from skeeg.estimators.net import TrialNet
+from skeeg.estimators.iterators import TrialDataset, TrialIterator, check_samplers, goes_by_place
+from skeeg.estimators.net import TrialNet, threads_for_operations
 from skeeg.estimators.randomness import Augmenter, own_randomness
 from skeeg.estimators.schedules import schedules
+from skeeg.estimators.training import DivergenceError, Rollback
 from skeeg.estimators.validation import split_trials
 from skeeg.modules.base import EEGModule
 from skeeg.modules.losses import DualPrototypeLoss
 from skeeg.persistence import Savable, learned, register
+from skeeg.plain import plain
 from skeeg.trials import check_groups, open_trials, warn_of_other_units
 
 _MANY = 256  # trials of a piece in prediction where a batch is to be all
@@ -66,9 +68,10 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ----------
     sfreq : float or None, default=None
         Sampling rate in Hz of arrays; taken from ``mne.Epochs`` and :class:`skeeg.EEGArray`.
-    loss : {"cross_entropy", "dual_prototype"} or torch.nn.Module class, default="cross_entropy"
+    loss : {"cross_entropy", "dual_prototype"}, torch.nn.Module class or object, default="cross_entropy"
         Loss. "dual_prototype" is :class:`skeeg.modules.losses.DualPrototypeLoss`. A class is made with
-        ``reduction="none"`` and called with the logits and the class codes.
+        ``reduction="none"``, of an object a copy without reduction is taken; it is called with the logits
+        and the class codes, and gives a number for each trial.
     compactness_weight : float, default=1e-3
         Weight of the compactness term; read by ``loss="dual_prototype"`` only.
     explicit_force_weight : float, default=1e-5
@@ -84,9 +87,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     lr : float, default=3e-3
         Learning rate; the largest one where ``lr_schedule`` changes it.
     weight_decay : float, default=0.01
-        Weight decay of the optimiser.
+        Weight decay of the optimiser; not read by those that know none, such as ``torch.optim.Rprop``.
     optimizer : {"adam", "adamw", "nadam", "rmsprop", "sgd"} or torch.optim.Optimizer class, default="adamw"
-        Optimiser.
+        Optimiser; a class may come with options, in a ``functools.partial``.
     lr_schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="one_cycle"
         How the learning rate changes; options through ``lr_schedule__...``, see
         :mod:`skeeg.estimators.schedules`.
@@ -132,11 +135,13 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         0 is quiet; 1 shows a progress bar on a terminal for fits longer than a few seconds, outside
         searches; 2 shows it always.
     callbacks : list of skorch callbacks, "disable" or None, default=None
-        Callbacks, in skorch's manner. With ``skorch.callbacks.LRScheduler``, set ``lr_schedule="constant"``.
-        An estimator that has callbacks is pickled, not saved by ``save``.
+        Callbacks, in skorch's manner; a batch that they see is ``(X, y)``, and one that raises
+        KeyboardInterrupt ends the training. With ``skorch.callbacks.LRScheduler``, set
+        ``lr_schedule="constant"``. An estimator that has callbacks is pickled, not saved by ``save``.
     iterator_train, iterator_valid : class, default=TrialIterator
         Called with a :class:`skeeg.estimators.iterators.TrialDataset`, ``batch_size`` and, for training,
-        ``shuffle=True``; ``torch.utils.data.DataLoader`` fits.
+        ``shuffle=True``; ``torch.utils.data.DataLoader`` fits. ``iterator_train__sampler`` draws trials by
+        their places in X; no trials can be held out then.
     **routed : dict
         skorch's routed names, such as ``optimizer__betas`` or ``callbacks__name__option``.
 
@@ -180,7 +185,8 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     as ``k`` copies of a trial (up to a common factor, and while there are at most ten times as many
     trials), any other weight scales the trial's term of the loss. Weights matter up to scale. Training
     trials are put in an order of their own before they are shuffled, so that the order in which they are
-    given does not matter.
+    given does not matter; where a sampler is given, or no shuffling, they stay as they are. Numbers may be
+    NumPy's.
 
     Examples
     --------
@@ -230,8 +236,8 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _check_loaded(self):
         super()._check_loaded()
         options = self.get_params_for("lr_schedule")
-        anything = torch.optim.SGD([torch.zeros(1)], lr=self.lr)
-        schedules[self.lr_schedule](anything, self.max_epochs, 1, **options)
+        anything = torch.optim.SGD([torch.zeros(1)], lr=self._plain("lr"))
+        schedules[self.lr_schedule](anything, self._plain("max_epochs"), 1, **options)
         class_weights(self.class_weight, np.arange(len(self.classes_)), self.classes_)
 
     # ----- training ---------------------------------------------------------------------------------------
@@ -281,13 +287,17 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _fit_safely(self, *args, **options):
         """Train; on an error, leave the estimator as it was."""
         before = dict(vars(self))
+        warm = not options["afresh"]
+        trained = Rollback((self.module_, self.criterion_, self.optimizer_), self.history) if warm else None
         try:
             return self._fit(*args, **options)
-        except FloatingPointError:
+        except DivergenceError:
             raise  # the last good weights are in place
-        except Exception:
+        except BaseException:
             vars(self).clear()
             vars(self).update(before)
+            if warm:
+                trained.undo()
             raise
 
     def _fit(self, X, y, sample_weight, groups, *, afresh, classes=None, continuing=False):
@@ -316,7 +326,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         with own_randomness(self.random_state, self.device_) as seed:
             train, valid = split_trials(
-                None if continuing else self.train_split,
+                None if continuing else self._plain("train_split"),
                 np.unique(y, return_inverse=True)[1],
                 groups,
                 seed=seed,
@@ -328,14 +338,25 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                         "all validation trials have sample_weight 0; hold out others, by train_split"
                     )
             codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
-            train, weights = order_and_weights(data, codes, weights, train, self.class_weight, self.classes_)
+            iteration = self.iterator_train, self.get_params_for("iterator_train")
+            check_samplers(*iteration, len(y), validates=valid is not None, all_weigh=kept.all())
+            train, weights = order_and_weights(
+                data,
+                codes,
+                weights,
+                train,
+                plain(self.class_weight),
+                self.classes_,
+                in_order=goes_by_place(*iteration),
+            )
             arrays = data, codes, weights.astype(np.float32)
             everything = TrialDataset(*map(torch.from_numpy, arrays), y)
             self._augmenter = Augmenter(self.augmentation, self.ch_names_, self.classes_, seed, self.device_)
-            if afresh:
-                self.initialize()
-            else:
-                self._refresh()
+            with threads_for_operations():
+                if afresh:
+                    self.initialize()
+                else:
+                    self._refresh()
             self.module_.train()
             try:
                 with self._threads():
@@ -349,7 +370,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """Learn shape and classes."""
         if len(classes) < 2:
             raise ValueError(f"y has 1 class only, {classes.tolist()}; a classifier needs at least 2 classes")
-        recording = learn_recording(trials, self.sfreq)
+        recording = learn_recording(trials, self._plain("sfreq"))
         self.initialized_ = False
         self.classes_inferred_ = classes
         self.device_ = resolve_device(self.device)
@@ -364,14 +385,14 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     # ----- prediction -------------------------------------------------------------------------------------
 
-    def _forward(self, X, function="forward"):
-        """Run the network over trials, a batch at a time; on the CPU, as one tensor."""
+    def _forward(self, X, finish=None, *, function="forward"):
+        """Run the network over trials, a batch at a time; an array of all, after a last step."""
         if not self.initialized_:
             check_is_fitted(self)  # raises; to ask it each time would make a single trial 5 % slower
         trials = self._recording.fitted_to(open_trials(X), type(self).__name__)
         run = self._network if function == "forward" else getattr(self.module_, function, self._network)
         ours = isinstance(self.module_, EEGModule)  # others may look at the batch, as batch statistics do
-        size = self.batch_size
+        size = self._plain("batch_size")
         if size == -1:
             size = _MANY if ours else len(trials)
         was_training = self.module_.training  # a scorer may ask while training
@@ -386,11 +407,13 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                     batch = as_tensor(data)
                     batch = self._map_channels(filled(batch) if ours else batch)
                     outputs.append(run(batch.to(self.device_))[: len(data)].cpu())
+                outputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+                if outputs.dtype == torch.bfloat16:  # which NumPy does not know
+                    outputs = outputs.float()
+                return (outputs if finish is None else finish(outputs)).numpy()
         finally:
             if was_training:
                 self.module_.train()
-        outputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-        return outputs.float() if outputs.dtype == torch.bfloat16 else outputs  # which NumPy does not know
 
     def decision_function(self, X):
         """Get the logits.
@@ -405,7 +428,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ndarray of float32, shape (n_trials, n_classes), or (n_trials,) for two classes
             Logits; for two classes, that of the second less that of the first.
         """
-        logits = self._forward(X).numpy()
+        logits = self._forward(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     def predict_proba(self, X):
@@ -421,7 +444,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ndarray of float32, shape (n_trials, n_classes)
             Probabilities, columns in the order of ``classes_``.
         """
-        return self._forward(X).softmax(dim=1).numpy()
+        return self._forward(X, lambda logits: logits.softmax(dim=1))
 
     def predict_log_proba(self, X):
         """Get the logarithm of the probability of each class.
@@ -436,7 +459,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ndarray of float32, shape (n_trials, n_classes)
             Log-probabilities, columns in the order of ``classes_``.
         """
-        return self._forward(X).log_softmax(dim=1).numpy()
+        return self._forward(X, lambda logits: logits.log_softmax(dim=1))
 
     def predict(self, X):
         """Get the most probable label of each trial.
@@ -451,7 +474,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ndarray, shape (n_trials,)
             Labels, as they were given to ``fit``.
         """
-        best = self._forward(X).argmax(dim=1).numpy()
+        best = self._forward(X, lambda logits: logits.argmax(dim=1))
         return self.classes_[best]
 
     def transform(self, X):
@@ -467,7 +490,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ndarray of float32, shape (n_trials, n_features)
             Features; of a network without ``forward_features``, its outputs.
         """
-        return self._forward(X, "forward_features").numpy()
+        return self._forward(X, function="forward_features")
 
     def score(self, X, y=None, sample_weight=None):
         """Get the share of trials whose label is predicted right.

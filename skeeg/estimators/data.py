@@ -246,7 +246,7 @@ def copies_and_weights(weights):
         copies = weights.astype(np.int64) // np.gcd.reduce(weights.astype(np.int64))
         if copies.sum() <= _MOST_COPIES * len(copies):
             return copies, np.ones_like(weights)
-    return np.ones(len(weights), dtype=np.int64), weights
+    return (weights > 0).astype(np.int64), weights
 
 
 def class_weights(class_weight, codes, classes):
@@ -280,7 +280,7 @@ def class_weights(class_weight, codes, classes):
     return weights
 
 
-def order_and_weights(data, codes, weights, train, class_weight, classes):
+def order_and_weights(data, codes, weights, train, class_weight, classes, *, in_order=False):
     """Put training trials in an order of their own, and weigh them.
 
     Parameters
@@ -297,6 +297,8 @@ def order_and_weights(data, codes, weights, train, class_weight, classes):
         As in :class:`skeeg.EEGClassifier`.
     classes : ndarray
         The labels, sorted.
+    in_order : bool, default=False
+        Leave the training trials in their order, each once, because it is asked for.
 
     Returns
     -------
@@ -305,11 +307,14 @@ def order_and_weights(data, codes, weights, train, class_weight, classes):
     weights : ndarray, shape (n_trials,)
         Weight of each trial in the loss; 1 in the mean over ``train``.
     """
-    copies, weights = copies_and_weights(weights)
-    train = np.repeat(train, copies[train])
-    flat = data.reshape(len(data), -1)
-    keys = flat @ np.random.default_rng(0).standard_normal(flat.shape[1], dtype=np.float32)
-    train = train[np.lexsort((codes[train], keys[train]))]
+    if in_order:
+        train = train[weights[train] > 0]
+    else:
+        copies, weights = copies_and_weights(weights)
+        train = np.repeat(train, copies[train])
+        flat = data.reshape(len(data), -1)
+        keys = flat @ np.random.default_rng(0).standard_normal(flat.shape[1], dtype=np.float32)
+        train = train[np.lexsort((codes[train], keys[train]))]
     weights = weights * class_weights(class_weight, codes[train], classes)[codes]
     return train, weights / weights[train].mean()
 

@@ -70,6 +70,8 @@ class TrialIterator:
         Trials in a batch; -1 for all of them. The last batch may be smaller.
     shuffle : bool, default=False
         Draw a new order for each pass, from torch's generator.
+    sampler : iterable of int, optional
+        Places of the trials of each pass, instead of all of them, in an order of its own.
     device : torch.device or str, default="cpu"
         Where batches are wanted. On CUDA the data set is copied there once where it takes at most a
         quarter of the free memory; otherwise batches go through pinned memory, asynchronously.
@@ -88,10 +90,11 @@ class TrialIterator:
     [2, 2, 1]
     """
 
-    def __init__(self, dataset, batch_size=64, shuffle=False, device="cpu"):
+    def __init__(self, dataset, batch_size=64, shuffle=False, sampler=None, device="cpu"):
         self.dataset = dataset
         self.batch_size = len(dataset) if batch_size == -1 else batch_size
         self.shuffle = shuffle
+        self.sampler = sampler
         self.device = torch.device(device)
         self._X, self._rows = dataset.whole, dataset.rows
         self._targets = (dataset.codes, dataset.weights)
@@ -116,15 +119,15 @@ class TrialIterator:
             parts = torch.arange(n, device=self._X.device).split(256)
             self._sums = torch.cat([window_sums(self._trials(part)) for part in parts])
 
-    def _bounds(self):
-        n, size = len(self.dataset), self.batch_size
+    def _bounds(self, n):
+        size = self.batch_size
         starts = list(range(0, n, size))
-        if self.shuffle and len(starts) > 1 and n - starts[-1] == 1:
+        if (self.shuffle or self.sampler is not None) and len(starts) > 1 and n - starts[-1] == 1:
             starts.pop()
         return list(zip(starts, [*starts[1:], n], strict=True))
 
     def __len__(self):
-        return len(self._bounds())
+        return len(self._bounds(len(self.dataset if self.sampler is None else self.sampler)))
 
     def _trials(self, chosen):
         return _chosen(self._X, chosen if self._rows is None else self._rows[chosen])
@@ -140,10 +143,16 @@ class TrialIterator:
         return batch.to(self.device)
 
     def __iter__(self):
-        order = torch.randperm(len(self.dataset)) if self.shuffle else None
+        order = None
+        if self.sampler is not None:
+            order = torch.tensor(list(self.sampler), dtype=torch.int64)
+            if len(order) and order.max() >= len(self.dataset):
+                raise ValueError(f"the sampler draws trial {order.max()}, but there are {len(self.dataset)}")
+        elif self.shuffle:
+            order = torch.randperm(len(self.dataset))
         if order is not None:
             order = order.to(self._X.device)
-        for start, stop in self._bounds():
+        for start, stop in self._bounds(len(self.dataset if order is None else order)):
             chosen = slice(start, stop) if order is None else order[start:stop]
             X = self._to_device(self._trials(chosen))
             codes, weights = (self._part(target, chosen) for target in self._targets)
@@ -155,3 +164,78 @@ class TrialIterator:
 def _chosen(tensor, chosen):
     # index_select copies trials whole, several times as fast as indexing
     return tensor[chosen] if isinstance(chosen, slice) else tensor.index_select(0, chosen)
+
+
+def find_samplers(make, options):
+    """Get the sampler and the batch sampler that an iterator is made with, or None.
+
+    Parameters
+    ----------
+    make : callable
+        The iterator's class, or a functools.partial of it.
+    options : dict
+        Arguments given by routed names.
+
+    Returns
+    -------
+    sampler, batch_sampler : iterable or None
+    """
+    given = getattr(make, "keywords", {}) | options
+    return given.get("sampler"), given.get("batch_sampler")
+
+
+def goes_by_place(make, options):
+    """Tell whether an iterator takes trials by their places, or in their order, as the user gave them."""
+    given = getattr(make, "keywords", {}) | options
+    return (
+        any(sampler is not None for sampler in find_samplers(make, options)) or given.get("shuffle") is False
+    )
+
+
+def check_samplers(make, options, n_trials, *, validates, all_weigh):
+    """Refuse samplers that cannot mean the trials of this training.
+
+    Parameters
+    ----------
+    make, options
+        As of :func:`find_samplers`.
+    n_trials : int
+        Trials in ``X``.
+    validates : bool
+        Whether some are held out.
+    all_weigh : bool
+        Whether all have a weight above 0.
+
+    Raises
+    ------
+    ValueError
+        When trials are held out or weigh nothing, which a sampler does not know, or when the sampler is made
+        for another number of trials.
+    """
+    sampler, batch_sampler = find_samplers(make, options)
+    if sampler is None and batch_sampler is None:
+        return
+    name = type(batch_sampler if sampler is None else sampler).__name__
+    if batch_sampler is not None and make is TrialIterator:
+        raise ValueError(
+            "TrialIterator takes no batch_sampler: set iterator_train=torch.utils.data.DataLoader"
+        )
+    if validates:
+        raise ValueError(
+            f"{name} draws trials by their places in X, also those that train_split holds out: set "
+            "train_split=None, monitor on other trials"
+        )
+    if not all_weigh:
+        raise ValueError(
+            f"{name} draws trials by their places in X, also those of sample_weight 0: drop them"
+        )
+    inner = batch_sampler if sampler is None else sampler
+    while getattr(inner, "sampler", None) is not None:
+        inner = inner.sampler
+    for known in ("weights", "data_source"):
+        n_known = len(getattr(inner, known, range(n_trials)))
+        if n_known != n_trials:
+            raise ValueError(
+                f"{name} is made for {n_known} trials, but X has {n_trials}: in cross-validation, X is a "
+                "part of all trials; give sample_weight, which is cut with it"
+            )

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
+import os
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from skorch import NeuralNetClassifier
-from skorch.callbacks import EpochTimer
+from skorch import NeuralNet, NeuralNetClassifier
+from skorch.callbacks import Callback, EpochTimer
 from skorch.history import History
+from torch import nn
 
 from skeeg.estimators.adapt import freeze_encoder, start_from
 from skeeg.estimators.components import (
+    check_log_probabilities,
+    check_losses,
     make_criterion,
     make_module,
     make_optimizer,
+    optimizer_class,
     refresh_criterion,
     refresh_optimizer,
+    takes,
 )
 from skeeg.estimators.data import Recording, read_all
-from skeeg.estimators.iterators import TrialDataset, TrialIterator
+from skeeg.estimators.iterators import TrialDataset, TrialIterator, find_samplers
 from skeeg.estimators.parameters import TrainingParameters
 from skeeg.estimators.schedules import schedules
 from skeeg.estimators.training import (
@@ -38,7 +45,11 @@ from skeeg.estimators.training import (
 from skeeg.modules.base import EEGModule
 from skeeg.modules.compute.threads import threads_for_pieces
 from skeeg.modules.losses import DualPrototypeLoss
+from skeeg.plain import plain
 from skeeg.trials import open_trials
+
+_PROCESS = os.getpid()  # of which another process may be a fork
+_BATCH_METHODS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 # What scikit-learn and the documentation name; the rest of skorch's net works, but is not for users.
 _SHOWN = (
@@ -99,6 +110,12 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
     def __dir__(self):
         return [name for name in super().__dir__() if name not in _SKORCHS]
 
+    def __setattr__(self, name, value):
+        if self.init_context_ is None:  # whatever it is, it is no component that skorch has to know
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def _validate_params(self):
         super()._validate_params()
         if self.module is None:
@@ -107,12 +124,14 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
     # ----- components, made when the data are known ---------------------------------------------------
 
     def get_params_for(self, prefix):
-        """Collect the routed parameters of a component; the optimiser's with weight decay and groups."""
+        """Collect the routed parameters of a component; the optimiser's with rate, decay and groups."""
         params = super().get_params_for(prefix)
         if prefix == "optimizer":
-            params.setdefault("weight_decay", self.weight_decay)
+            params.setdefault("lr", self.lr)
+            if takes(optimizer_class(self.optimizer), "weight_decay"):
+                params.setdefault("weight_decay", self.weight_decay)
             params["param_groups"] = [*params.get("param_groups", []), *self._param_groups()]
-        return params
+        return plain(params)
 
     def _param_groups(self):
         """Give (name pattern, optimiser options) of network parameters that train differently."""
@@ -171,15 +190,17 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
         training = inspect.signature(TrainingParameters.__init__).parameters
         accepted = inspect.signature(self.module).parameters
         params = BaseEstimator.get_params(self, deep=False)
-        return {k: v for k, v in params.items() if k in accepted and k not in training}
+        params = {k: plain(v) for k, v in params.items() if k in accepted and k not in training}
+        # a module is trained with the network that it is given to, and each fit starts afresh
+        return {k: copy.deepcopy(v) if isinstance(v, nn.Module) else v for k, v in params.items()}
 
     def initialize_criterion(self):
         """Make the loss, of one value a trial."""
         self.criterion_ = make_criterion(
             self.loss,
             self.get_params_for("criterion"),
-            label_smoothing=self.label_smoothing,
-            weights=(self.compactness_weight, self.explicit_force_weight),
+            label_smoothing=self._plain("label_smoothing"),
+            weights=(self._plain("compactness_weight"), self._plain("explicit_force_weight")),
             prototype_shape=None
             if hasattr(self.module_, "proto_cpt")
             else (len(self.classes_), self._n_features_out),
@@ -219,15 +240,15 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
         """What a network, once made, cannot change: parameters by name, as text."""
         names = ("loss", "optimizer", "freeze_encoder")
         options = {f"criterion__{k}": v for k, v in self.get_params_for("criterion").items()}
-        fixed = self._module_params() | {name: getattr(self, name) for name in names} | options
-        return {name: repr(value) for name, value in fixed.items()}
+        fixed = self._module_params() | {name: self._plain(name) for name in names} | options
+        return {name: _text(value) for name, value in fixed.items()}
 
     def _refresh(self):
         """Give loss and optimiser their options as they are set now; what they have gathered stays."""
         self.check_params_unchanged()
         if isinstance(self.loss, str):
             names = ("label_smoothing", "compactness_weight", "explicit_force_weight")
-            refresh_criterion(self.criterion_, **{name: getattr(self, name) for name in names})
+            refresh_criterion(self.criterion_, **{name: self._plain(name) for name in names})
         refresh_optimizer(self.optimizer_, self._make_optimizer())
 
     @property
@@ -275,6 +296,24 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
     def _default_callbacks(self):
         return [("epoch_timer", EpochTimer())]
 
+    def notify(self, method_name, **kwargs):
+        """Call a method of all callbacks; of a batch they see trials and labels, ``(X, y)``."""
+        if "batch" in kwargs and self._batches_are_watched:
+            X, (codes, _) = kwargs["batch"]
+            kwargs["batch"] = X, self._labels(codes)
+        super().notify(method_name, **kwargs)
+
+    @property
+    def _batches_are_watched(self):
+        pairs = [(type(callback), Callback) for _, callback in self.callbacks_] + [(type(self), NeuralNet)]
+        return any(getattr(own, m) is not getattr(base, m) for own, base in pairs for m in _BATCH_METHODS)
+
+    def _labels(self, codes):
+        """Labels of class codes: a tensor where they are numbers."""
+        if self.classes_.dtype.kind in "iub":
+            return torch.from_numpy(self.classes_).to(codes.device)[codes]
+        return self.classes_[codes.cpu().numpy()]
+
     # ----- batches ------------------------------------------------------------------------------------
 
     def get_dataset(self, X, y=None):
@@ -298,8 +337,11 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
             dataset = TrialDataset(X, dataset.codes, dataset.weights, dataset.y)
         name = "iterator_train" if training else "iterator_valid"
         make, options = getattr(self, name), self.get_params_for(name)
-        options.setdefault("batch_size", len(dataset) if self.batch_size == -1 else self.batch_size)
-        if training:
+        sampler, batch_sampler = find_samplers(make, options)
+        if batch_sampler is None:
+            size = self._plain("batch_size")
+            options.setdefault("batch_size", len(dataset) if size == -1 else size)
+        if training and sampler is None and batch_sampler is None:
             options.setdefault("shuffle", True)
         if make is TrialIterator:
             options.setdefault("device", self.device_)
@@ -342,18 +384,18 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
         self
         """
         self.check_training_readiness()
-        refit_epochs = 0 if continuing else self.refit_epochs
+        refit_epochs = 0 if continuing else self._plain("refit_epochs")
         check_watching_callbacks(self.callbacks_, validates=valid is not None, refit_epochs=self.refit_epochs)
         keep_freed_memory()
         dataset_train = trials.subset(train)
         dataset_valid = None if valid is None else trials.subset(valid)
         self.notify("on_train_begin", X=trials.X, y=trials.y)
-        n_epochs = 1 if continuing else self.max_epochs
+        n_epochs = 1 if continuing else self._plain("max_epochs")
         trainer = Trainer(
             (self.module_, self.criterion_, self.optimizer_),
             self.history,
-            self._hooks("constant" if continuing else self.lr_schedule, n_epochs),
-            Plan(n_epochs, refit_epochs, self.monitor, self.patience, self.lr),
+            self._hooks(n_epochs, continuing),
+            Plan(n_epochs, refit_epochs, self.monitor, self._plain("patience"), self._plain("lr")),
         )
         try:
             trainer.run(dataset_train, dataset_valid, lambda: trials.subset(np.concatenate([train, valid])))
@@ -362,9 +404,10 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
         self.notify("on_train_end", X=trials.X, y=trials.y)
         return self
 
-    def _hooks(self, schedule, n_epochs):
-        # what continues, at a constant rate, has no use for the options of the schedule
-        options = self.get_params_for("lr_schedule") if schedule == self.lr_schedule else {}
+    def _hooks(self, n_epochs, continuing):
+        schedule, options = self.lr_schedule, self.get_params_for("lr_schedule")
+        if continuing:
+            schedule, options = "constant", {}
         return Hooks(
             train_step=self.train_step,
             validation_step=self.validation_step,
@@ -376,6 +419,7 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
             if self.monitor in ("loss", "accuracy")
             else lambda dataset: monitored(self.monitor, self, dataset),
             progress=lambda n: progress_bar(n, type(self).__name__, self.verbose),
+            batches_are_watched=self._batches_are_watched,
         )
 
     def train_step_single(self, batch):
@@ -405,7 +449,18 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
                 f"trials of {len(self.classes_)} classes; a network gives a number for each trial and class, "
                 f"{(len(X), len(self.classes_))}"
             )
-        losses = self.get_loss(outputs, codes)
+        if isinstance(self.criterion_, nn.NLLLoss):
+            check_log_probabilities(logits)
+        try:
+            losses = self.get_loss(outputs, codes)
+        except (RuntimeError, TypeError, ValueError) as error:
+            if isinstance(self.loss, str):
+                raise
+            raise ValueError(
+                f"the loss {self.criterion_} takes no logits of shape {tuple(logits.shape)} with class codes "
+                f"of shape {tuple(codes.shape)}: {error}"
+            ) from error
+        check_losses(losses, weights, self.criterion_)
         return logits, losses, weights
 
     def infer(self, x, features=False):
@@ -419,4 +474,29 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
     def _threads(self):
         """Networks of skeeg share trials among threads, others leave that to single operations."""
         shares = isinstance(self.module_, EEGModule) and self.device_.type == "cpu" and not self.compile
-        return threads_for_pieces() if shares else contextlib.nullcontext()
+        return threads_for_pieces() if shares else threads_for_operations()
+
+
+@contextlib.contextmanager
+def threads_for_operations():
+    """Let single operations have PyTorch's threads, but in a fork, which would wait for them in vain."""
+    n_threads = torch.get_num_threads()
+    if os.getpid() == _PROCESS or n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def _text(value):
+    """Text that tells values apart, and is the same in every process."""
+    if isinstance(value, nn.Module):
+        own = {k: v for k, v in vars(value).items() if not k.startswith("_") and k != "training"}
+        state = {name: tensor.tolist() for name, tensor in value.state_dict().items()}
+        return f"{value} {plain(own)} {state}" if own or state else repr(value)
+    if inspect.isroutine(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    return repr(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from numbers import Integral, Real
@@ -16,11 +17,14 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from skorch.callbacks import LRScheduler
+from torch import nn
 
 from skeeg.augmentation import Augmentation
 from skeeg.estimators.components import optimizers
 from skeeg.estimators.iterators import TrialIterator
 from skeeg.estimators.schedules import schedules
+from skeeg.plain import plain
 
 ROUTED = (
     "callbacks",
@@ -51,6 +55,41 @@ def full_signature(cls):
     return inspect.Signature(list(merged.values()))
 
 
+def refuse_objects(params):
+    """Refuse objects where classes are wanted, because each fit, or each layer, makes its own."""
+    optimizer, activation = params["optimizer"], params.get("activation")
+    if isinstance(optimizer, torch.optim.Optimizer):
+        name = type(optimizer).__name__
+        raise ValueError(
+            f"optimizer is a {name} of the parameters of one network, but each fit makes a network of its "
+            f"own: give the class, torch.optim.{name}, and its options by names such as optimizer__betas"
+        )
+    if isinstance(activation, nn.Module):
+        name = type(activation).__name__
+        raise ValueError(
+            f"activation={activation} is a module, but each layer makes its own: give the class, "
+            f"torch.nn.{name}, or functools.partial(torch.nn.{name}, ...)"
+        )
+
+
+def check_callbacks(callbacks, lr_schedule):
+    """Refuse what is no callback of skorch's, and a second schedule of the learning rate."""
+    for entry in callbacks if isinstance(callbacks, list) else []:
+        named = isinstance(entry, (tuple, list)) and len(entry) == 2 and isinstance(entry[0], str)
+        callback = entry[1] if named else entry
+        cls = callback if isinstance(callback, type) else type(callback)
+        if not (hasattr(cls, "on_train_begin") or (named and callback is None)):
+            raise ValueError(
+                f"callbacks holds {entry!r}: give skorch callbacks, such as skorch.callbacks.EpochScoring("
+                '"f1_macro"), or pairs of a name and a callback'
+            )
+        if issubclass(cls, LRScheduler) and lr_schedule != "constant":
+            raise ValueError(
+                f"the callback {cls.__name__} and lr_schedule={lr_schedule!r} would both change the learning "
+                'rate: set lr_schedule="constant", or leave the callback out'
+            )
+
+
 class TrainingParameters(BaseEstimator):
     """The parameters that every estimator has; they are described in :class:`skeeg.EEGClassifier`.
 
@@ -60,7 +99,7 @@ class TrainingParameters(BaseEstimator):
 
     _parameter_constraints: dict = {
         "sfreq": [Interval(Real, 0, None, closed="neither"), None],
-        "loss": [StrOptions({"cross_entropy", "dual_prototype"}), type],
+        "loss": [StrOptions({"cross_entropy", "dual_prototype"}), type, functools.partial, nn.Module],
         "compactness_weight": [Interval(Real, 0, None, closed="left")],
         "explicit_force_weight": [Interval(Real, 0, None, closed="left")],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
@@ -69,7 +108,7 @@ class TrainingParameters(BaseEstimator):
         "batch_size": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "optimizer": [StrOptions(set(optimizers)), type],
+        "optimizer": [StrOptions(set(optimizers)), type, functools.partial],
         "lr_schedule": [StrOptions(set(schedules))],
         "augmentation": [Augmentation, list, None],
         "train_split": [
@@ -211,6 +250,10 @@ class TrainingParameters(BaseEstimator):
         vars(self).update(routed)
         return BaseEstimator.set_params(self, **{k: v for k, v in params.items() if k not in routed})
 
+    def _plain(self, name):
+        """Get a parameter, numbers as Python's."""
+        return plain(getattr(self, name))
+
     def get_metadata_routing(self):
         """Get which metadata ``fit`` and the others ask for; ``groups`` by default.
 
@@ -221,9 +264,10 @@ class TrainingParameters(BaseEstimator):
         return self._get_metadata_request()
 
     def _validate_params(self):
-        validate_parameter_constraints(
-            self._parameter_constraints, BaseEstimator.get_params(self, deep=False), type(self).__name__
-        )
+        params = BaseEstimator.get_params(self, deep=False)
+        refuse_objects(params)
+        validate_parameter_constraints(self._parameter_constraints, params, type(self).__name__)
+        check_callbacks(self.callbacks, self.lr_schedule)
         for name, without in (("patience", None), ("refit_epochs", 0), ("monitor", "loss")):
             if self.train_split is None and getattr(self, name) != without:
                 raise ValueError(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dis
 import multiprocessing
+import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from sklearn.metrics import accuracy_score, get_scorer
 from skorch.callbacks import EarlyStopping
+from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from tqdm.auto import tqdm
 
@@ -52,6 +54,8 @@ class Hooks:
         Gives what ``monitor`` says of a data set, where it is neither loss nor accuracy.
     progress : callable
         Makes the progress bar for a number of epochs.
+    batches_are_watched : bool
+        Whether callbacks look at batches; loss and size of each are recorded then.
     """
 
     train_step: Callable
@@ -62,6 +66,11 @@ class Hooks:
     make_schedule: Callable
     score: Callable | None
     progress: Callable
+    batches_are_watched: bool
+
+
+class DivergenceError(FloatingPointError):
+    """Training diverged; the last sound weights are in place."""
 
 
 class Trainer:
@@ -106,10 +115,11 @@ class Trainer:
 
         Raises
         ------
-        FloatingPointError
+        DivergenceError
             When training diverges; the last sound weights are in place then.
         KeyboardInterrupt
-            Within a search; elsewhere it ends the training with a warning.
+            When the user stops a search; elsewhere, or raised by a callback, it ends the training with a
+            warning.
         """
         hooks, plan = self.hooks, self.plan
         try:
@@ -129,8 +139,8 @@ class Trainer:
                     schedule = schedule if isinstance(schedule, ReduceLROnPlateau) else None
                     self._epochs(plan.refit_epochs, (iterator, None), datasets, schedule, bar)
                     self.best_epoch = len(self.history)
-        except KeyboardInterrupt:
-            if inside_search():
+        except KeyboardInterrupt as interrupt:
+            if inside_search() and not _was_raised(interrupt):
                 raise
             if self.history and "train_loss" not in self.history[-1]:
                 self.history.pop()  # an epoch that did not end
@@ -165,7 +175,7 @@ class Trainer:
         if not np.isfinite(loss):
             self.history.pop()
             self.best_epoch = self.best.restore()
-            raise FloatingPointError(
+            raise DivergenceError(
                 f"training diverged: the loss of epoch {len(self.history) + 1} is {loss}; the weights of "
                 f"epoch {self.best_epoch} are kept. Lower lr={self.plan.lr} or standardise the data"
             )
@@ -191,16 +201,19 @@ class Trainer:
 
     def _validate(self, iterator, dataset):
         """Measure and record loss and scores on validation trials."""
-        logits = []
+        predicted, codes, weights = [], [], []
 
         def step(batch):
             result = self.hooks.validation_step(batch)
-            logits.append(result["y_pred"])
+            predicted.append(result["y_pred"].argmax(dim=1).cpu())
+            codes.append(batch[1][0].cpu())
+            weights.append(batch[1][1].cpu())
             return result
 
         scores = {"valid_loss": self._mean_loss(iterator, step, training=False)}
-        predicted = torch.cat(logits).argmax(dim=1).cpu()
-        scores["valid_accuracy"] = accuracy_score(dataset.codes, predicted, sample_weight=dataset.weights)
+        scores["valid_accuracy"] = accuracy_score(
+            torch.cat(codes), torch.cat(predicted), sample_weight=torch.cat(weights)
+        )
         if self.hooks.score is not None:
             scores[_valid_name(self.plan.monitor)] = self.hooks.score(dataset)
         for name, value in scores.items():
@@ -214,9 +227,18 @@ class Trainer:
             step = step_fn(batch)
             losses.append(step["loss"].detach())
             sizes.append(float(len(batch[0])) if training else batch[1][1].sum())
+            if self.hooks.batches_are_watched:
+                name = "train" if training else "valid"
+                self.history.record_batch(f"{name}_loss", float(losses[-1]))
+                self.history.record_batch(f"{name}_batch_size", len(batch[0]))
             self.hooks.notify("on_batch_end", batch=batch, training=training, **step)
             if schedule is not None and not isinstance(schedule, ReduceLROnPlateau):
                 schedule.step()
+        if not losses:
+            what = "iterator_train" if training else "iterator_valid"
+            raise ValueError(
+                f"{what} gave no batch: it has no trials, or drop_last dropped the only one; lower batch_size"
+            )
         sizes = torch.as_tensor(sizes)
         # one synchronisation an epoch, not one a batch
         return float((torch.stack(losses).cpu() * sizes).sum() / sizes.sum())
@@ -266,6 +288,37 @@ class Best:
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(state)
         return epoch
+
+
+class Rollback:
+    """What further training changes of a trained network, to undo it where that fails.
+
+    Parameters
+    ----------
+    parts : tuple
+        Network, loss and optimiser.
+    history : skorch.history.History
+        The epochs so far.
+    """
+
+    def __init__(self, parts, history):
+        self.states = [(part, copy.deepcopy(part.state_dict())) for part in parts]
+        modules = [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
+        self.attributes = [(module, _shallow(vars(module))) for module in modules]
+        self.history, self.rows = history, [copy.copy(row) for row in history]
+
+    def undo(self):
+        """Put everything back, in the same objects."""
+        for module, attributes in self.attributes:
+            vars(module).clear()
+            vars(module).update(attributes)
+        for part, state in self.states:
+            part.load_state_dict(state)
+        self.history[:] = self.rows
+
+
+def _shallow(attributes):
+    return {name: copy.copy(v) if isinstance(v, dict) else v for name, v in attributes.items()}
 
 
 def _valid_name(monitor):
@@ -322,10 +375,24 @@ def check_watching_callbacks(callbacks, *, validates, refit_epochs):
             )
 
 
+def _was_raised(interrupt):
+    """Tell a callback that raises KeyboardInterrupt, to end this training, from Ctrl-C."""
+    last = _last_step(interrupt)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    by_signal = last.tb_frame.f_code in [getattr(handler, "__code__", None) for handler in handlers]
+    return not by_signal and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
+def _last_step(error):
+    step = error.__traceback__
+    while step.tb_next is not None:
+        step = step.tb_next
+    return step
+
+
 def _is_early_stopping(interrupt):
     """Tell how skorch's EarlyStopping ends a fit from Ctrl-C."""
-    *_, (frame, _) = traceback.walk_tb(interrupt.__traceback__)
-    return isinstance(frame.f_locals.get("self"), EarlyStopping)
+    return isinstance(_last_step(interrupt).tb_frame.f_locals.get("self"), EarlyStopping)
 
 
 def inside_search():

@@ -1,0 +1,37 @@
+"""Numbers as Python has them, whichever library they were drawn from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def plain(value):
+    """Turn NumPy's numbers and texts into Python's, also within lists, tuples and dicts.
+
+    Searches hand over what NumPy and SciPy draw, and PyTorch takes many of its options as Python's numbers
+    alone.
+
+    Parameters
+    ----------
+    value : object
+        Whatever; what is no number of NumPy's stays as it is.
+
+    Returns
+    -------
+    object
+        A number of fewer digits than Python's is the one that it is printed as: ``float32(0.1)`` is 0.1.
+
+    Examples
+    --------
+    >>> plain([np.int64(2), np.float32(0.1), np.str_("adam"), (None, {"decay": np.float64(0.5)})])
+    [2, 0.1, 'adam', (None, {'decay': 0.5})]
+    """
+    if isinstance(value, np.floating) and not isinstance(value, float):
+        return float(str(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    if type(value) is dict:
+        return {key: plain(entry) for key, entry in value.items()}
+    return value
