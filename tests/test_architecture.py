@@ -11,7 +11,7 @@ SOURCE = ROOT / "skeeg"
 
 # from the ground up; a room imports itself and the floors below
 FLOORS = (
-    ("_version", "allowance", "devices", "files"),
+    ("_version", "allowance", "devices", "files", "plain"),
     ("trials", "persistence"),
     ("modules",),
     ("augmentation", "datasets", "preprocessing"),
