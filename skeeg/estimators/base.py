@@ -26,6 +26,7 @@ from skeeg.estimators.data import (
 )
 from skeeg.estimators.iterators import TrialDataset, TrialIterator, check_samplers, goes_by_place
 from skeeg.estimators.net import TrialNet, threads_for_operations
+from skeeg.estimators.parameters import check_callbacks
 from skeeg.estimators.randomness import Augmenter, own_randomness
 from skeeg.estimators.schedules import schedules
 from skeeg.estimators.training import DivergenceError, Rollback
@@ -302,6 +303,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _fit(self, X, y, sample_weight, groups, *, afresh, classes=None, continuing=False):
         self._validate_params()
+        check_callbacks(self.callbacks, self.lr_schedule)
         trials = open_trials(X)
         y = check_labels(y, trials, type(self).__name__)
         weights = check_weights(sample_weight, y)

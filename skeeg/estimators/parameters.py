@@ -267,7 +267,6 @@ class TrainingParameters(BaseEstimator):
         params = BaseEstimator.get_params(self, deep=False)
         refuse_objects(params)
         validate_parameter_constraints(self._parameter_constraints, params, type(self).__name__)
-        check_callbacks(self.callbacks, self.lr_schedule)
         for name, without in (("patience", None), ("refit_epochs", 0), ("monitor", "loss")):
             if self.train_split is None and getattr(self, name) != without:
                 raise ValueError(
