@@ -6,8 +6,9 @@ import os
 import re
 import sys
 import warnings
-from importlib.metadata import version
 from pathlib import Path
+
+from skeeg._version import __version__
 
 CROSS_VALIDATIONS = ("within-subject", "cross-subject", "cross-session")
 
@@ -44,8 +45,8 @@ def main(argv=None):
         process with 2 and one line on stderr.
     """
     parser = _OneLineParser(prog="skeeg", description="Decode EEG with deep networks and baselines.")
-    parser.add_argument("--version", action="version", version=f"skeeg {version('skeeg')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="compare")
+    parser.add_argument("--version", action="version", version=f"skeeg {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="compare|predict")
     compare = commands.add_parser(
         "compare",
         help="compare pipelines on simulated, PhysioNet or your own recordings",
@@ -53,8 +54,17 @@ def main(argv=None):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_compare_arguments(compare)
+    predict = commands.add_parser(
+        "predict",
+        help="label trials with a decoder that comes with skeeg, without training",
+        description="Label the trials of recordings with a decoder that comes with skeeg; nothing is trained."
+        " Writes CSV: file, trial, label and the probability of each class.",
+    )
+    _add_predict_arguments(predict)
     arguments = parser.parse_args(argv)
     try:
+        if arguments.command == "predict":
+            return _predict(arguments, predict.error)
         return _compare(arguments, compare.error)
     except KeyboardInterrupt:  # while loading or drawing; `compare` itself keeps what it has
         print("\nInterrupted.", file=sys.stderr)
@@ -108,8 +118,8 @@ def _add_compare_arguments(parser):
         type=_names,
         metavar="A,B",
         help="names, separated by commas; the first is what the others are tested against "
-        "(default: the four baselines and the four networks, of the sample with +ea; attentionbasenet:se "
-        "picks an attention mode)",
+        "(default: the four baselines and the four networks, of the sample with +ea and the decoders "
+        "pretrained and pretrained+finetune; attentionbasenet:se picks an attention mode)",
     )
     parser.add_argument(
         "--cv",
@@ -137,6 +147,70 @@ def _add_compare_arguments(parser):
         "--out", type=Path, default=Path("results"), help="folder to write to (default results)"
     )
     parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="random seed (default 0)")
+
+
+def _add_predict_arguments(parser):
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="Epochs (-epo.fif) or .npz files, one a recording of one person",
+    )
+    parser.add_argument(
+        "--decoder",
+        default="left-right-hand",
+        metavar="NAME",
+        help="task, whose decoder is chosen by the channels (default left-right-hand), or decoder",
+    )
+    parser.add_argument(
+        "--alignment",
+        choices=("causal", "single", "together"),
+        default="causal",
+        help="align a trial by itself and those before it (default), by itself, or by all of its file",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="CSV to write (default: print it)")
+
+
+def _predict(arguments, error):
+    """Label the trials of each file. `error` ends the process with one line."""
+    import pandas as pd
+
+    from skeeg.datasets import load_epochs
+    from skeeg.pretrained import load_pretrained
+
+    parts = []
+    for path in arguments.data:
+        try:
+            if str(path).endswith(".fif"):
+                import mne
+
+                X = mne.read_epochs(path, verbose="error")  # which know when the cue was
+                ch_names = X.ch_names
+            else:
+                X, _, _ = load_epochs([path])
+                ch_names = X.ch_names
+            decoder = load_pretrained(
+                arguments.decoder, ch_names=ch_names, alignment=arguments.alignment, verbose=False
+            )
+            print(f"note: {path}: {decoder[0].described(ch_names)}", file=sys.stderr)
+            probabilities = decoder.predict_proba(X)
+        except (ValueError, TypeError, OSError) as wrong:
+            error(f"{path}: {wrong}")
+        table = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in decoder.classes_])
+        table.insert(0, "label", decoder.classes_[probabilities.argmax(axis=1)])
+        table.insert(0, "trial", range(len(table)))
+        table.insert(0, "file", str(path))
+        parts.append(table)
+    text = pd.concat(parts).to_csv(index=False)
+    if arguments.out is None:
+        _say(text.rstrip())
+    else:
+        try:
+            arguments.out.write_text(text, encoding="utf-8")
+        except OSError as wrong:
+            error(f"argument --out: {wrong}")
+    return 0
 
 
 def _subjects(text):
@@ -199,11 +273,12 @@ def _compare(arguments, error):
 
     from skeeg.datasets import summary
     from skeeg.evaluation import compare
-    from skeeg.evaluation.pipelines import DEFAULT, PIPELINES, make_pipelines
+    from skeeg.evaluation.pipelines import DEFAULT, PIPELINES, PRETRAINED, make_pipelines
 
     # recordings of many people are aligned; the simulated people need none
     of_sample = arguments.data == ["sample"]
-    names = arguments.pipelines or [f"{name}+ea" if of_sample else name for name in DEFAULT]
+    default = [*(f"{name}+ea" for name in DEFAULT), *PRETRAINED] if of_sample else list(DEFAULT)
+    names = arguments.pipelines or default
     unknown = [name for name in names if name not in PIPELINES]
     if unknown:
         error(f"argument --pipelines: unknown {', '.join(unknown)}; choose from {', '.join(PIPELINES)}")

@@ -211,3 +211,35 @@ def test_saved_and_loaded(sample, tmp_path):
     skeeg.save(live, tmp_path / "live.safetensors")
     same = skeeg.load(tmp_path / "live.safetensors")
     np.testing.assert_array_equal(same.predict_proba(X[5:9]), live.predict_proba(X[5:9]))
+
+
+def test_the_command_predicts_without_training(tmp_path, capsys):
+    from skeeg.cli import main
+
+    X, y, metadata = skeeg.datasets.load_motor_imagery()
+    own = (metadata["subject"] == metadata["subject"].iloc[0]).to_numpy()
+    path = tmp_path / "mine.npz"
+    np.savez(path, X=np.asarray(X[own]), y=y[own], sfreq=X.sfreq, ch_names=X.ch_names)
+    assert main(["predict", "--data", str(path), "--out", str(tmp_path / "labels.csv")]) == 0
+    rows = [line.split(",") for line in (tmp_path / "labels.csv").read_text().splitlines()]
+    assert rows[0] == ["file", "trial", "label", "p_left_hand", "p_right_hand"]
+    decoder = load_pretrained("left-right-hand", alignment="causal", verbose=False)
+    assert [row[2] for row in rows[1:]] == decoder.predict(X[own]).tolist()
+    assert "21 of 21 channels are there" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main(["predict", "--data", str(path), "--decoder", "feet"])
+    assert stopped.value.code == 2 and "left-right-hand" in capsys.readouterr().err
+
+
+def test_decoders_are_compared_by_name_and_know_their_labels():
+    from skeeg.evaluation import make_pipelines
+
+    X, y, metadata = skeeg.datasets.load_motor_imagery()
+    first = (metadata["subject"] == metadata["subject"].iloc[0]).to_numpy()
+    pipeline = make_pipelines(["pretrained"], sfreq=X.sfreq)["pretrained"]
+    people = metadata["subject"].to_numpy()
+    both = people < np.unique(people)[2]
+    predicted = pipeline.fit(X[both], y[both]).predict(X[both], groups=people[both])
+    assert (predicted[first[both]] == pipeline.predict(X[first])).all()  # people do not mix
+    with pytest.raises(ValueError, match="tells apart"):
+        pipeline.fit(X[first], np.where(y[first] == "left_hand", "links", "rechts"))

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import make_pipeline
 
 from skeeg.estimators.attention_base_net import AttentionBaseNetClassifier
@@ -10,6 +12,130 @@ from skeeg.estimators.sinc_shallow_net import SincShallowNetClassifier
 from skeeg.estimators.sstdpn import SSTDPNClassifier
 from skeeg.modules.attention import ATTENTION_BLOCKS
 from skeeg.preprocessing import EuclideanAlignment, Scaler
+from skeeg.pretrained import load_pretrained
+from skeeg.trials import open_trials
+
+
+class PretrainedClassifier(ClassifierMixin, BaseEstimator):
+    """A decoder of the wheel among pipelines: ``fit`` trains nothing, or goes on from its weights.
+
+    Parameters
+    ----------
+    name : str, default="left-right-hand"
+        Task or decoder, see :func:`skeeg.pretrained.load_pretrained`; the channels of ``fit`` choose it.
+    finetune : bool, default=False
+        Train on from the decoder's weights.
+    alignment : {"single", "causal", "together"}, default="causal"
+        As of ``load_pretrained``; each group is a person.
+    sfreq : float or None, default=None
+        Sampling rate of arrays in Hz.
+    max_epochs : int or None, default=None
+        Epochs of fine-tuning; those of ``load_pretrained`` when None.
+    random_state : int, RandomState instance or None, default=None
+        Seed of fine-tuning.
+
+    Attributes
+    ----------
+    decoder_ : Pipeline
+        The decoder.
+    classes_ : ndarray, shape (n_classes,)
+        Its labels.
+
+    Raises
+    ------
+    ValueError
+        When no decoder fits the channels, or y has labels that the decoder does not know.
+    """
+
+    __metadata_request__fit = {"groups": True}
+    __metadata_request__predict = {"groups": True}
+    __metadata_request__predict_proba = {"groups": True}
+
+    def __init__(
+        self,
+        name="left-right-hand",
+        *,
+        finetune=False,
+        alignment="causal",
+        sfreq=None,
+        max_epochs=None,
+        random_state=None,
+    ):
+        self.name = name
+        self.finetune = finetune
+        self.alignment = alignment
+        self.sfreq = sfreq
+        self.max_epochs = max_epochs
+        self.random_state = random_state
+
+    def fit(self, X, y, groups=None):
+        """Choose the decoder by the channels of X and, with ``finetune``, train on.
+
+        Parameters
+        ----------
+        X : array-like or mne.Epochs, shape (n_trials, n_chans, n_times)
+            Trials.
+        y : array-like, shape (n_trials,)
+            Labels, of the decoder's classes.
+        groups : array-like, shape (n_trials,), optional
+            Person of each trial.
+
+        Returns
+        -------
+        self
+        """
+        decoder = load_pretrained(
+            self.name,
+            ch_names=open_trials(X).ch_names,
+            sfreq=self.sfreq,
+            alignment=self.alignment,
+            verbose=False,
+        )
+        known = decoder[-1].classes_
+        unknown = np.setdiff1d(y, known)
+        if len(unknown):
+            raise ValueError(f"y has labels {unknown.tolist()}; the decoder tells apart {known.tolist()}")
+        if self.finetune:
+            recording, alignment, network = (step for _, step in decoder.steps)
+            if self.max_epochs is not None:
+                network.set_params(max_epochs=self.max_epochs)
+            network.set_params(random_state=self.random_state, verbose=0)
+            network.fit(alignment.fit_transform(recording.fit_transform(X), groups=groups), y)
+        self.decoder_, self.classes_ = decoder, decoder[-1].classes_
+        return self
+
+    def predict(self, X, groups=None):
+        """Get the most probable label of each trial.
+
+        Parameters
+        ----------
+        X : array-like or mne.Epochs, shape (n_trials, n_chans, n_times)
+            Trials, in the order of time.
+        groups : array-like, shape (n_trials,), optional
+            Person of each trial; one when not given.
+
+        Returns
+        -------
+        ndarray, shape (n_trials,)
+            Labels.
+        """
+        return self.classes_[self.predict_proba(X, groups).argmax(axis=1)]
+
+    def predict_proba(self, X, groups=None):
+        """Get the probability of each class.
+
+        Parameters
+        ----------
+        X, groups
+            As in ``predict``.
+
+        Returns
+        -------
+        ndarray, shape (n_trials, n_classes)
+            Probabilities, columns in the order of ``classes_``.
+        """
+        recording, alignment, network = (step for _, step in self.decoder_.steps)
+        return network.predict_proba(alignment.transform(recording.transform(X), groups=groups))
 
 
 def _network(classifier, /, *, aligned=False, sfreq, random_state, max_epochs, **parameters):
@@ -26,6 +152,11 @@ def _baseline(make, /, *, aligned=False, sfreq, random_state, max_epochs):
     from skeeg import baselines  # loads MNE and pyRiemann
 
     return getattr(baselines, make)(sfreq, recenter=aligned)
+
+
+def _pretrained(*, finetune, sfreq, random_state, max_epochs):
+    """A decoder of the wheel; epochs to train from nothing are not its."""
+    return PretrainedClassifier(finetune=finetune, sfreq=sfreq, random_state=random_state)
 
 
 _PLAIN = {
@@ -46,9 +177,16 @@ _MODES = {
 #: What is compared when nothing is chosen.
 DEFAULT = tuple(_PLAIN)
 
+#: Decoders of the wheel, compared where the data are theirs to decode.
+PRETRAINED = {
+    "pretrained": partial(_pretrained, finetune=False),
+    "pretrained+finetune": partial(_pretrained, finetune=True),
+}
+
 #: Name -> builder(sfreq=, random_state=, max_epochs=) of an unfitted pipeline.
 PIPELINES = _PLAIN | _MODES
 PIPELINES |= {f"{name}+ea": partial(build, aligned=True) for name, build in PIPELINES.items()}
+PIPELINES |= PRETRAINED
 
 
 def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None):
@@ -59,7 +197,8 @@ def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None):
     names : iterable of str
         Keys of `PIPELINES`: "csp-lda", "fbcsp-lda", "mdm", "tangent-space-lr", "sstdpn",
         "attentionbasenet", "attentionbasenet:se" (and the other ten attention modes), "sincshallownet",
-        "fblightconvnet"; with "+ea" at the end, after Euclidean alignment of each subject.
+        "fblightconvnet"; with "+ea" at the end, after Euclidean alignment of each subject; "pretrained", a
+        decoder of the wheel as it is, and "pretrained+finetune", trained on.
     sfreq : float
         Sampling rate in Hz.
     random_state : int, default=0
