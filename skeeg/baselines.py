@@ -7,18 +7,17 @@ an average reference, interpolated channels and short trials do no harm.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
+from pyriemann import spatialfilters
 from pyriemann.classification import MDM
 from pyriemann.estimation import Covariances
-from pyriemann.spatialfilters import CSP
 from pyriemann.tangentspace import TangentSpace
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_selection import SelectKBest, mutual_info_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from skeeg.persistence import Kept, learned, register
 from skeeg.preprocessing import BandPass, EuclideanAlignment
 
 
@@ -103,10 +102,12 @@ def make_fbcsp_lda(sfreq=None, bands=None, *, n_components=4, n_features=8, rece
             for low, high in bands
         ]
     )
-    # The estimate of mutual information adds a little noise; a fixed seed makes fits repeatable.
-    information = partial(mutual_info_classif, random_state=0)
     return Pipeline(
-        [("bands", union), ("selectkbest", SelectKBest(information, k=n_features)), ("lda", _shrunk_lda())]
+        [
+            ("bands", union),
+            ("selectkbest", SelectKBest(mutual_information, k=n_features)),
+            ("lda", _shrunk_lda()),
+        ]
     )
 
 
@@ -185,8 +186,40 @@ def make_tangent_space_lr(sfreq=None, low=8.0, high=30.0, *, C=1.0, recenter=Fal
     )
 
 
-class _CSP(CSP):
+@register
+def mutual_information(X, y):
+    """Estimate the mutual information of each feature and the labels, the same at each call.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_trials, n_features)
+        Features.
+    y : ndarray, shape (n_trials,)
+        Labels.
+
+    Returns
+    -------
+    ndarray, shape (n_features,)
+
+    Notes
+    -----
+    scikit-learn's estimate adds a little noise to the features; its seed is fixed here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skeeg.baselines import mutual_information
+    >>> y = np.repeat([0, 1], 20)
+    >>> mutual_information(np.column_stack([y, np.zeros(40)]), y).round(1).tolist()
+    [0.7, 0.0]
+    """
+    return mutual_info_classif(X, y, random_state=0)
+
+
+class CSP(Kept, spatialfilters.CSP):
     """pyRiemann's CSP that takes labels in any container, and trials of one channel as they are."""
+
+    _learned = {name: learned.array_of_floats(None, None) for name in ("filters_", "patterns_")}
 
     def fit(self, X, y):
         if X.shape[1] == 1:
@@ -203,7 +236,7 @@ def _covariance_steps(sfreq, low, high, recenter):
 
 def _csp_steps(sfreq, low, high, n_components, recenter):
     """(n_trials, n_chans, n_times) -> (n_trials, n_components) log power of the spatial filters."""
-    return [*_covariance_steps(sfreq, low, high, recenter), ("csp", _CSP(nfilter=n_components))]
+    return [*_covariance_steps(sfreq, low, high, recenter), ("csp", CSP(nfilter=n_components))]
 
 
 def _shrunk_lda():

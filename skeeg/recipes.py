@@ -12,10 +12,12 @@ from skeeg.estimators.attention_base_net import AttentionBaseNetClassifier
 from skeeg.estimators.fb_light_conv_net import FBLightConvNetClassifier
 from skeeg.estimators.sinc_shallow_net import SincShallowNetClassifier
 from skeeg.estimators.sstdpn import SSTDPNClassifier
+from skeeg.persistence import register
 from skeeg.preprocessing import BandPass, Scaler
 from skeeg.trials import as_trials
 
 
+@register
 def standardize_each_trial(X):
     """Give each channel of each trial mean 0 and standard deviation 1 over time.
 

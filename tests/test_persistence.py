@@ -10,11 +10,17 @@ import pytest
 import sklearn
 import torch
 from forging import forge
+from pyriemann.estimation import Covariances
+from pyriemann.tangentspace import TangentSpace
+from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import skeeg
@@ -28,7 +34,9 @@ from skeeg import (
     SincShallowNetClassifier,
     SSTDPNClassifier,
     augmentation,
+    baselines,
     preprocessing,
+    recipes,
 )
 from skeeg.persistence import from_bytes, learned, to_bytes
 from skeeg.persistence.format import place_of_sum, unpack
@@ -221,6 +229,83 @@ def test_whole_pipeline(path):
     assert_same(pipe, same, X)
     assert repr(same) == repr(pipe)
     np.testing.assert_array_equal(same[0].center_, pipe[0].center_)
+
+
+BANDS = [(4, 8), (8, 12)]
+PIPELINES = {
+    "csp": lambda: baselines.make_csp_lda(recenter=True),
+    "fbcsp": lambda: baselines.make_fbcsp_lda(bands=BANDS, n_features=2),
+    "mdm": baselines.make_mdm,
+    "tangent": baselines.make_tangent_space_lr,
+    "scaled": lambda: make_pipeline(
+        preprocessing.BandPass(),
+        Covariances("oas"),
+        TangentSpace(),
+        StandardScaler(),
+        LogisticRegression(C=0.5),
+    ),
+    "svd": lambda: make_pipeline(
+        preprocessing.BandPass(), Covariances(), TangentSpace(), LinearDiscriminantAnalysis(n_components=1)
+    ),
+    "recipe": lambda: recipes.sstdpn_iii_iva(
+        **SMALL[SSTDPNClassifier], max_epochs=2, refit_epochs=0, random_state=0
+    ),
+}
+
+
+@pytest.mark.parametrize("labels", [("left", "right"), ("feet", "left", "right")], ids=len)
+@pytest.mark.parametrize("name", PIPELINES)
+def test_pipelines_with_steps_of_other_libraries_come_back(name, labels, path):
+    X, y = data(n=24, labels=labels)
+    pipe = PIPELINES[name]().fit(X, y)
+    skeeg.save(pipe, path)
+    same = skeeg.load(path)
+    assert_same(pipe, same, X)
+    assert repr(same) == repr(pipe)
+    again = clone(same).fit(X, y)
+    np.testing.assert_allclose(again.predict_proba(X), pipe.predict_proba(X), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "value", "message"),
+    [
+        (-1, "coef_", None, "coef_ is no array of float32 or float64"),
+        (-1, "predict", 1, "does not learn"),
+        (-1, "n_features_in_", 7, "has the shape"),
+        (-1, "classes_", None, "no row of at least two labels"),
+        (2, "filters_", None, "CSP.filters_ is no array"),
+        (2, "log", True, "does not learn 'log'"),
+    ],
+)
+def test_steps_of_other_libraries_learn_what_is_listed(step, name, value, message):
+    X, y = data()
+    good = to_bytes(baselines.make_csp_lda().fit(X, y))
+
+    def change(document):
+        document["estimator"]["params"]["steps"][step]["tuple"][1]["learned"][name] = value
+
+    with pytest.raises(ValueError, match=message):
+        from_bytes(forge(good, change))
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "value"),
+    [
+        (-1, "solver", "x"),
+        (-1, "covariance_estimator", {"object": "skeeg.Scaler", "params": {}, "learned": {}}),
+        (1, "estimator", {"class": "torch.nn.ReLU"}),
+        (1, "no_such", 1),
+    ],
+)
+def test_parameters_of_steps_of_other_libraries_are_checked(step, name, value):
+    X, y = data()
+    good = to_bytes(baselines.make_csp_lda().fit(X, y))
+
+    def change(document):
+        document["estimator"]["params"]["steps"][step]["tuple"][1]["params"][name] = value
+
+    with pytest.raises(ValueError, match="the file cannot be loaded"):
+        from_bytes(forge(good, change))
 
 
 def test_alignment_keeps_the_references_of_its_groups(path):

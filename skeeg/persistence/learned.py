@@ -182,6 +182,17 @@ def array(dtype, *shape):
     return ask
 
 
+def array_of_floats(*shape):
+    """Take an array as ``array`` does, of float32 or float64."""
+
+    def ask(value, values):
+        if getattr(value, "dtype", None) not in (np.float32, np.float64):
+            raise ValueError("is no array of float32 or float64")
+        array(value.dtype, *shape)(value, values)
+
+    return ask
+
+
 def positive(ask):
     """Take an array that another check takes, of numbers above 0."""
 

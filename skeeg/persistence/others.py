@@ -76,6 +76,7 @@ def classes():
     }
     known["torch.utils.data.DataLoader"] = torch.utils.data.DataLoader
     known |= {f"sklearn.model_selection.{cls.__name__}": cls for cls in splitters()}
+    known["sklearn.pipeline.FeatureUnion"] = sklearn.pipeline.FeatureUnion
     known["sklearn.pipeline.Pipeline"] = sklearn.pipeline.Pipeline
     known["sklearn.frozen.FrozenEstimator"] = sklearn.frozen.FrozenEstimator
     return known
@@ -132,13 +133,17 @@ def make_splitter(cls, arguments):
     return cls(**chosen)
 
 
-def check_steps(steps):
-    """Check the steps of a Pipeline, as scikit-learn does when it is fitted.
+def check_steps(steps, last=("fit",), without="passthrough"):
+    """Check the steps of a Pipeline or the parts of a FeatureUnion, as scikit-learn does in ``fit``.
 
     Parameters
     ----------
     steps : object
         What a file says they are.
+    last : tuple of str, default=("fit",)
+        Methods that the last one has; the others transform.
+    without : str, default="passthrough"
+        What may stand in the place of an estimator, besides None and "passthrough".
 
     Raises
     ------
@@ -153,6 +158,6 @@ def check_steps(steps):
     if len(set(names)) != len(names):
         raise ValueError(f"the steps of a Pipeline have different names, not {names}")
     for name, step in steps:
-        wanted = ("fit",) if name == names[-1] else ("fit", "transform")
-        if step not in (None, "passthrough") and not all(hasattr(step, method) for method in wanted):
+        wanted = last if name == names[-1] else ("fit", "transform")
+        if step not in (None, "passthrough", without) and not all(hasattr(step, method) for method in wanted):
             raise ValueError(f"step {name!r} of a Pipeline is {step!r}, no {' and '.join(wanted)} in it")

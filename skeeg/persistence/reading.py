@@ -7,12 +7,12 @@ import warnings
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
-from skeeg.persistence import learned, others
+from skeeg.persistence import learned, others, steps
 from skeeg.persistence.format import unpack
-from skeeg.persistence.registry import Kept, known_classes
+from skeeg.persistence.registry import Kept, find_later, known_classes
 from skeeg.persistence.restoring import restore
 from skeeg.persistence.writing import ARRAY_KINDS, NOT_LEARNED, is_loaders_choice
 
@@ -67,6 +67,9 @@ class Reader:
 
     def _class(self, name):
         if name not in self.classes:
+            found = find_later(name)
+            if found is not None:
+                return found
             raise ValueError(
                 f"it names the class {name!r}, which is not skeeg's; hand it over: classes=[{name}]"
             )
@@ -109,6 +112,10 @@ class Reader:
             made = FrozenEstimator(self.decode(entry["params"]["estimator"]))
             if not hasattr(made.estimator, "fit"):
                 raise ValueError("a FrozenEstimator holds what is no estimator")
+        elif cls is FeatureUnion:
+            made = self._union(self._values(entry["params"]))
+        elif entry["object"] in steps.LEARNED:
+            made = self._other(cls, entry)
         else:
             raise ValueError(f"it makes an object of {cls.__name__}, of which it may only name the class")
         if "requests" in entry:
@@ -129,6 +136,31 @@ class Reader:
             if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
                 raise ValueError("a Pipeline's transform_input is a list of names")
             made.transform_input = wanted
+        return made
+
+    def _union(self, params):
+        parts = params.pop("transformer_list")
+        others.check_steps(parts, last=("fit", "transform"), without="drop")
+        weights = params.get("transformer_weights")
+        if weights is not None:
+            names = [name for name, _ in parts]
+            if not isinstance(weights, dict) or not set(weights) <= set(names):
+                raise ValueError(f"a FeatureUnion's transformer_weights are numbers for {names}")
+            for value in weights.values():
+                learned.number()(value, {})
+        learned.boolean(params["verbose_feature_names_out"], {})
+        return FeatureUnion(parts, **params)
+
+    def _other(self, cls, entry):
+        params = self._values({k: v for k, v in entry["params"].items() if k not in steps.RUNNING})
+        steps.check_params(entry["object"], params)
+        made = cls(**params)
+        if hasattr(made, "_parameter_constraints"):
+            made._validate_params()
+        found = self._values(entry["learned"])
+        if found:
+            steps.check(entry["object"], found)
+        vars(made).update(found)
         return made
 
     def _kept(self, cls, entry):
@@ -185,13 +217,13 @@ def _request(estimator, requests):
 
 def _try_out(estimator):
     """Let a loaded estimator compute, where its trials have a size that is known and not too large."""
-    first = estimator
-    while isinstance(first, (Pipeline, FrozenEstimator)):
-        if isinstance(first, FrozenEstimator):
-            first = first.estimator
-        else:
-            first = next((step for _, step in first.steps if step not in (None, "passthrough")), None)
-    n_chans, n_times = (getattr(first, name, None) for name in ("n_chans_", "n_times_"))
+    if isinstance(estimator, Pipeline):  # from the first step on that knows the size of trials
+        sized = (i for i, (_, step) in enumerate(estimator.steps) if _first_of(step, "n_chans_") is not None)
+        start = next(sized, None)
+        if start is None:
+            return
+        estimator = estimator[start:]
+    n_chans, n_times = _first_of(estimator, "n_chans_"), _first_of(estimator, "n_times_")
     if n_chans is None or n_chans * n_times > _LARGEST_TRIAL:
         return
     trials = 10 * np.random.default_rng(0).standard_normal((2, n_chans, n_times), dtype=np.float32)
@@ -202,3 +234,15 @@ def _try_out(estimator):
         result = np.asarray(compute(trials))
     if result.dtype.kind in "fc" and not np.isfinite(result).all():
         raise ValueError("it computes numbers that are not finite")
+
+
+def _first_of(estimator, name):
+    """Get an attribute of the estimator that sees trials first, however deep; None where it has none."""
+    while isinstance(estimator, (Pipeline, FrozenEstimator, FeatureUnion)):
+        if isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+            continue
+        parts = estimator.steps if isinstance(estimator, Pipeline) else estimator.transformer_list
+        chosen = [part for _, part in parts if part not in (None, "passthrough", "drop")]
+        estimator = chosen[0] if chosen else None
+    return getattr(estimator, name, None)

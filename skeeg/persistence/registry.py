@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from skeeg.persistence import others
+import importlib
+
+from skeeg.persistence import others, steps
+
+_LATER = ("baselines", "recipes")  # rooms that are imported when a file names something in them
 
 _entered = {}  # by the names that files give them
 
 
 def register(cls):
-    """Let files name a class of skeeg, as the value of a parameter; a decorator.
+    """Let files name a class or a function of skeeg, as the value of a parameter; a decorator.
 
     Parameters
     ----------
-    cls : class
+    cls : class or function
         Public, and of a name that no other registered class has: moving it between modules changes no file.
 
     Returns
@@ -20,8 +24,9 @@ def register(cls):
     class
         The same.
     """
-    if cls.__module__.partition(".")[0] == "skeeg" and not cls.__name__.startswith("_"):
-        _entered[f"skeeg.{cls.__name__}"] = cls
+    room, _, rest = cls.__module__.partition(".")
+    if room == "skeeg" and not cls.__name__.startswith("_"):
+        _entered[f"{cls.__module__ if rest in _LATER else 'skeeg'}.{cls.__name__}"] = cls
     return cls
 
 
@@ -48,6 +53,17 @@ class Kept:
         """Raise ValueError where parameters or what was learned, each right in itself, do not go together."""
 
 
+def find_later(name):
+    """Get a class that is imported when a file names it, of skeeg or of others; None for any other."""
+    if name in steps.LEARNED:
+        return steps.find(name)
+    room, _, _ = name.rpartition(".")
+    if room in {f"skeeg.{later}" for later in _LATER}:
+        importlib.import_module(room)
+        return _entered.get(name)
+    return None
+
+
 def known_classes():
     """Get the classes that a file may name.
 
@@ -70,9 +86,10 @@ def name_of(cls):
     -------
     str
     """
-    return next((name for name, known in known_classes().items() if known is cls), cls.__name__)
+    known = next((name for name, known in known_classes().items() if known is cls), None)
+    return known or (isinstance(cls, type) and steps.name_of(cls)) or cls.__name__
 
 
 def is_kept(cls):
     """Tell whether files hold objects of a class, and do not merely name it."""
-    return issubclass(cls, Kept) or name_of(cls).startswith("sklearn.")
+    return issubclass(cls, Kept) or name_of(cls).startswith(("sklearn.", "pyriemann."))

@@ -15,12 +15,14 @@ from skeeg.persistence.writing import Writer
 
 
 def save(estimator, path):
-    """Save a fitted estimator, or a Pipeline of skeeg's steps, to one file.
+    """Save a fitted estimator, or a whole Pipeline, to one file.
 
     Parameters
     ----------
     estimator : EEGClassifier, transformer of skeeg, or sklearn.pipeline.Pipeline of these
-        Fitted.
+        Fitted. Steps of a Pipeline may also be those of :mod:`skeeg.baselines` and
+        :mod:`skeeg.recipes`: pyRiemann's Covariances, CSP, MDM and TangentSpace, scikit-learn's FeatureUnion,
+        LinearDiscriminantAnalysis, LogisticRegression, SelectKBest and StandardScaler.
     path : str or os.PathLike
         The file; replaced where it exists, atomically: a crash leaves the old one. Any name will do;
         ".safetensors" tells other tools what it is.
@@ -35,7 +37,7 @@ def save(estimator, path):
 
     Notes
     -----
-    Pipelines with steps of other libraries can be kept with skops, which asks the reader what to trust: for
+    Pipelines with other steps can be kept with skops, which asks the reader what to trust: for
     skeeg's estimators, their own names, such as ``skops.io.load(path,
     trusted=["skeeg.preprocessing.scaling.Scaler", "skeeg.estimators.sstdpn.SSTDPNClassifier"])``.
 

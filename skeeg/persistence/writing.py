@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import types
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
-from skeeg.persistence import others
+from skeeg.persistence import others, steps
 from skeeg.persistence.format import pack
 from skeeg.persistence.registry import Kept, is_kept, name_of
 
@@ -106,7 +107,9 @@ class Writer:
             return {"tensor": self._tensor(value.detach().cpu().clone().contiguous())}
         if isinstance(value, np.random.RandomState):
             return {"RandomState": self.encode(value.get_state(), where)}
-        if isinstance(value, type):
+        if isinstance(value, type) or (
+            isinstance(value, types.FunctionType) and name_of(value)[:6] == "skeeg."
+        ):
             return {"class": self._name(value)}
         if isinstance(value, Pipeline):
             return self._pipeline(value, where)
@@ -114,8 +117,12 @@ class Writer:
             return self._object(value, {"estimator": value.estimator}, {}, where)
         if type(value) in others.splitters():
             return self._object(value, others.splitter_arguments(value), {}, where)
+        if isinstance(value, FeatureUnion):
+            return self._union(value, where)
         if isinstance(value, Kept):
             return self._kept(value, where)
+        if steps.name_of(type(value)):
+            return self._other(value, where)
         raise _refusal(value, where)
 
     def _pipeline(self, pipeline, where):
@@ -126,11 +133,35 @@ class Writer:
         for name, step in pipeline.steps:
             if step not in (None, "passthrough") and not is_kept(type(step)):
                 raise ValueError(
-                    f"step {name!r} of {where} is a {type(step).__name__}, which is not skeeg's: "
-                    "skeeg.save keeps skeeg's own steps alone. Use skops: skops.io.dump(estimator, path)"
+                    f"step {name!r} of {where} is a {type(step).__name__}, which is not skeeg's, nor one of "
+                    "those of scikit-learn and pyRiemann in skeeg.persistence.steps. Use skops: "
+                    "skops.io.dump(estimator, path)"
                 )
         params = {"steps": pipeline.steps, "transform_input": getattr(pipeline, "transform_input", None)}
         return self._object(pipeline, params, {}, where)
+
+    def _union(self, union, where):
+        for name, part in union.transformer_list:
+            if part not in ("drop", "passthrough") and not is_kept(type(part)):
+                raise _refusal(part, f"{where}.{name}")
+        names = ("transformer_list", "transformer_weights", "verbose_feature_names_out")
+        return self._object(union, {name: getattr(union, name) for name in names}, {}, where)
+
+    def _other(self, value, where):
+        """Encode an estimator of another library, all of whose attributes are listed."""
+        params = value.get_params(deep=False)
+        kept = {name: v for name, v in params.items() if name not in steps.RUNNING}
+        learned = {
+            name: v
+            for name, v in vars(value).items()
+            if name not in params and name not in ("_metadata_request", "_sklearn_output_config")
+        }
+        if learned.get("kwds") == {}:  # of pyRiemann's Covariances
+            del learned["kwds"]
+        unknown = sorted(set(learned) - set(steps.LEARNED[steps.name_of(type(value))]))
+        if unknown:
+            raise _refusal(learned[unknown[0]], f"{where}.{unknown[0]}")
+        return self._object(value, kept, learned, where)
 
     def _kept(self, value, where):
         params = value.get_params(deep=False)
