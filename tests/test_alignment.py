@@ -121,6 +121,16 @@ def test_a_known_group_starts_from_its_own_reference(people):
     assert_array_equal(new, alignment.transform(X))  # without groups: one new person
 
 
+def test_together_all_trials_of_a_call_and_the_prior_make_the_reference(people):
+    X = trials_of_a_person(3)
+    together = fitted(people, mode="together")
+    aligned = together.transform(X)
+    assert_allclose(together.transform(X[::-1])[::-1], aligned, rtol=1e-9, atol=1e-12)
+    causal = fitted(people, mode="causal", outlier_ratio=None).transform(X)
+    assert_allclose(aligned[-1], causal[-1], rtol=1e-6)  # whose last trial has seen all
+    assert together.seen_ == {}
+
+
 def test_groups_in_one_call_do_not_mix(people):
     first, second = trials_of_a_person(3), trials_of_a_person(4)
     alignment = fitted(people, mode="causal")

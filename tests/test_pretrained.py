@@ -243,3 +243,10 @@ def test_decoders_are_compared_by_name_and_know_their_labels():
     assert (predicted[first[both]] == pipeline.predict(X[first])).all()  # people do not mix
     with pytest.raises(ValueError, match="tells apart"):
         pipeline.fit(X[first], np.where(y[first] == "left_hand", "links", "rechts"))
+
+
+@pytest.mark.parametrize("name", ["sfreq", "start", "tmin"])
+def test_times_and_rates_are_finite(name):
+    decoder = load_pretrained("left-right-hand", verbose=False).set_params(**{f"recording__{name}": np.inf})
+    with pytest.raises(ValueError, match=f"'{name}' parameter of MatchRecording"):
+        decoder[0].fit(np.zeros((2, 21, 480)))

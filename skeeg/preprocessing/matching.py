@@ -9,7 +9,7 @@ from scipy import signal
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skeeg.preprocessing.base import TrialTransformer
+from skeeg.preprocessing.base import NOT_NEGATIVE, POSITIVE, TrialTransformer
 from skeeg.preprocessing.resampling import rational
 from skeeg.trials import EEGArray, channel_key, channel_map, holds_epochs, open_trials, same_rate
 
@@ -74,14 +74,14 @@ class MatchRecording(TrialTransformer):
 
     _parameter_constraints = {
         "channels": ["array-like"],
-        "new_sfreq": [Interval(Real, 0, None, closed="neither")],
-        "low": [Interval(Real, 0, None, closed="neither")],
-        "high": [Interval(Real, 0, None, closed="neither")],
-        "start": [Interval(Real, 0, None, closed="left")],
-        "duration": [Interval(Real, 0, None, closed="neither")],
+        "new_sfreq": [POSITIVE],
+        "low": [POSITIVE],
+        "high": [POSITIVE],
+        "start": [NOT_NEGATIVE],
+        "duration": [POSITIVE],
         "ch_names": ["array-like", None],
-        "sfreq": [Interval(Real, 0, None, closed="neither"), None],
-        "tmin": [Real],
+        "sfreq": [POSITIVE, None],
+        "tmin": [Interval(Real, -np.inf, np.inf, closed="neither")],
         "missing_channels": [StrOptions({"interpolate", "raise"})],
     }
 
