@@ -11,7 +11,7 @@ from torch import nn
 from skeeg.modules.attention import make_attention
 from skeeg.modules.base import EEGModule
 from skeeg.modules.compute import Folded
-from skeeg.modules.layers.activation import in_place
+from skeeg.modules.layers.activation import activate, in_place
 from skeeg.modules.layers.average_pooling import AveragePool
 from skeeg.modules.layers.batch_norm import batch_norm
 from skeeg.modules.layers.dropout import Dropout
@@ -78,7 +78,7 @@ class _ChannelAttentionBlock(nn.Module):
     def forward(self, x):
         depthwise, pointwise, norm, activation = self.conv
         x = _filter_rows(x, depthwise.weight[:, 0, 0])
-        x = activation(batch_norm(mix_rows(pointwise.weight[:, :, 0, 0], x), norm))
+        x = activate(activation, batch_norm(mix_rows(pointwise.weight[:, :, 0, 0], x), norm))
         if self.attention_block is not None:
             x = self.attention_block(x.unsqueeze(2)).squeeze(2)
         return self.dropout(self.pool(x))
@@ -341,9 +341,8 @@ class AttentionBaseNet(EEGModule):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
         x = self.input_block(x)  # (batch, n_temporal_filters * spatial_expansion, pooled times)
         conv, norm, activation = self.channel_expansion
-        x = activation(
-            batch_norm(mix_rows(conv.weight[:, :, 0, 0], x), norm)
-        )  # (batch, ch_dim, pooled times)
+        x = mix_rows(conv.weight[:, :, 0, 0], x)  # (batch, ch_dim, pooled times)
+        x = activate(activation, batch_norm(x, norm))
         x = self.channel_attention_block(x)  # (batch, ch_dim, times after the second pooling)
         return x.flatten(1)
 

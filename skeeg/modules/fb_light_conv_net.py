@@ -6,17 +6,28 @@ import torch
 from torch import nn
 
 from skeeg.modules.base import EEGModule
-from skeeg.modules.compute import Folded, is_transformed, joined, map_in_threads, records_gradients
-from skeeg.modules.layers.activation import in_place, is_plain_elu
+from skeeg.modules.compute import (
+    Folded,
+    few_trials,
+    joined,
+    map_in_threads,
+    only_evaluates,
+)
+from skeeg.modules.layers.activation import activate, in_place, is_plain_elu
 from skeeg.modules.layers.band_mixing import (
     mix_bands,
     mix_norm_elu_variance,
     mix_with,
     mixing_matrices,
     n_fft_of,
-    pieces_of,
 )
-from skeeg.modules.layers.batch_norm import batch_norm, track
+from skeeg.modules.layers.batch_norm import (
+    batch_norm,
+    scale_and_bias,
+    tensors_of,
+    track,
+    uses_batch_statistics,
+)
 from skeeg.modules.layers.filter_bank import FilterBankDesign, make_bands
 from skeeg.modules.layers.linear import linear
 from skeeg.modules.layers.variance_pooling import segment_moments
@@ -263,22 +274,24 @@ class FBLightConvNet(EEGModule):
         with torch.autocast(x.device.type, enabled=False):  # no transforms in half precision
             variance = self._variances(self.prepare(x) if x.ndim == 3 else x)
         features = self.attn_conv(variance.clamp(1e-6, 1e6).log())
-        # the bias that batch normalisation takes out has gradient 0, not a missing one
-        return features + 0 * self.spatial_conv[0].bias if self.spatial_conv[1].training else features
+        conv, norm, _ = self.spatial_conv
+        if uses_batch_statistics(norm):  # takes the bias out, whose gradient is 0, not a missing one
+            features = features + 0 * conv.bias
+        return features
 
     def _variances(self, x):
         """Steps 1 to 3 but the logarithm: -> (batch, n_filters, n_windows)."""
         conv, norm, activation = self.spatial_conv
-        if not norm.training:
-            weights = conv.weight, conv.bias, norm.weight, norm.bias, norm.running_mean, norm.running_var
+        if not uses_batch_statistics(norm):
+            weights = conv.weight, conv.bias, *tensors_of(norm)
             settings = {"eps": norm.eps, "dtype": x.dtype, "shape": x.shape[1:]}
             return self._evaluate(x, *self._folded(lambda: self._for_evaluation(x), *weights, **settings))
         weight = conv.weight.squeeze(-1).to(x.dtype)
-        if not is_plain_elu(activation) or is_transformed():
+        if not is_plain_elu(activation):
             y = mix_bands(x, weight, *self._filters(x)) + conv.bias.detach()[:, None]
-            return self._window_variances(activation(batch_norm(y, norm)))
+            return self._window_variances(activate(activation, batch_norm(y, norm)))
         # batch normalisation takes the bias out; only its running mean is to know of it
-        settings = norm.weight, norm.bias, norm.eps, self._window
+        settings = *scale_and_bias(norm, weight), norm.eps, self._window
         variances, mean, variance = mix_norm_elu_variance(x, weight, *self._filters(x), *settings)
         track(norm, mean + conv.bias, variance, x.shape[0] * self.n_times)
         return variances
@@ -294,18 +307,22 @@ class FBLightConvNet(EEGModule):
         """Weights (n_filters, n_bands, n_chans) and biases with normalisation, and mixing matrices."""
         conv, norm, _ = self.spatial_conv
         # batch normalisation is linear and known beforehand: part of the weights
-        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        scale, shift = scale_and_bias(norm, conv.weight)
+        scale = scale * (norm.running_var + norm.eps).rsqrt()
         weight = (conv.weight.squeeze(-1) * scale[:, None, None]).to(x.dtype)
-        bias = ((conv.bias - norm.running_mean) * scale + norm.bias).to(x.dtype)
+        bias = ((conv.bias - norm.running_mean) * scale + shift).to(x.dtype)
         response, _, _ = self._filters(x)
-        mixing = None if response is None or records_gradients() else mixing_matrices(weight, response)
+        evaluates = response is not None and only_evaluates()
+        mixing = mixing_matrices(weight, response) if evaluates else None
         return weight, bias, mixing
 
     def _evaluate(self, x, weight, bias, mixing):
         """All steps; without gradients, for a few trials, then for the next few."""
         activation = self.spatial_conv[2]
-        if records_gradients():
-            return self._window_variances(activation(mix_bands(x, weight, *self._filters(x)) + bias[:, None]))
+        if not only_evaluates():
+            return self._window_variances(
+                activate(activation, mix_bands(x, weight, *self._filters(x)) + bias[:, None])
+            )
         response, left, right = self._filters(x)
         plain = is_plain_elu(activation)  # threads may share it; hooks are to see whole batches
 
@@ -314,8 +331,8 @@ class FBLightConvNet(EEGModule):
             shift = bias.expand(y.shape[0], -1)
             return self._window_variances(y, shift, elu=True) if plain else y + shift.unsqueeze(-1)
 
-        encoded = joined(map_in_threads(encode, [x[trials] for trials in pieces_of(x)]))
-        return encoded if plain else self._window_variances(activation(encoded))
+        encoded = joined(map_in_threads(encode, [x[trials] for trials in few_trials(x)]))
+        return encoded if plain else self._window_variances(activate(activation, encoded))
 
     def _window_variances(self, x, shift=None, elu=False):
         _, squares = segment_moments(x, [(self._window, self.n_windows, False)], shift, elu=elu)

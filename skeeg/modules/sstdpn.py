@@ -9,9 +9,23 @@ import torch.nn.functional as F
 from torch import nn
 
 from skeeg.modules.base import EEGModule
-from skeeg.modules.compute import Folded, apply, few_trials, is_transformed, joined, map_with_gradients
-from skeeg.modules.layers.activation import in_place, is_plain, is_plain_elu
-from skeeg.modules.layers.batch_norm import Centre, normalise_centred
+from skeeg.modules.compute import (
+    Folded,
+    apply,
+    computes_plainly,
+    few_trials,
+    is_compiling,
+    joined,
+    map_with_gradients,
+)
+from skeeg.modules.layers.activation import activate, in_place, is_plain, is_plain_elu
+from skeeg.modules.layers.batch_norm import (
+    Centre,
+    normalise_centred,
+    scale_and_bias,
+    tensors_of,
+    uses_batch_statistics,
+)
 from skeeg.modules.layers.linear import linear, shared_product
 from skeeg.modules.layers.spectral import (
     bin_weights,
@@ -116,7 +130,7 @@ class _Encoder(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
             x = x.to(fusion.weight.dtype)
             pieces, n_times = [(x[trials],) for trials in few_trials(x, TRIALS_A_PIECE)], x.shape[-1]
-            if norm.training:
+            if uses_batch_statistics(norm):
                 pieces = map_with_gradients(self._fuse_and_centre, pieces, self._shared(n_times))
                 y, *moments = zip(*pieces, strict=True)
                 gain, shift = normalise_centred(norm, n_times, *map(torch.cat, moments))
@@ -125,23 +139,24 @@ class _Encoder(nn.Module):
                     return joined([f for (f,) in map_with_gradients(pool, pieces, [gain])])
                 y = joined(y) * gain.unsqueeze(-1)
             else:
-                conv, statistics = self.temporal_conv, (norm.running_mean, norm.running_var)
-                weights = [fusion.weight, fusion.bias, conv.weight, conv.bias, norm.weight, norm.bias]
-                weights += [*self.spt_attn.weights(), *statistics]
+                conv = self.temporal_conv
+                weights = [fusion.weight, fusion.bias, conv.weight, conv.bias]
+                weights += [*self.spt_attn.weights(), *tensors_of(norm)]
                 settings = {"n_times": n_times, "eps": norm.eps}
                 shared = self._folded(lambda: self._shared(n_times), *weights, **settings)
                 if plain:
                     return joined([f for (f,) in map_with_gradients(encode, pieces, shared)])
                 y, shift = map(joined, zip(*map_with_gradients(self._fuse, pieces, shared), strict=True))
-            return self.mvp(activation(y + shift.unsqueeze(-1)))
+            return self.mvp(activate(activation, y + shift.unsqueeze(-1)))
 
     def _shared(self, n_times):
         """What all trials share: weight and bias of the fusion, and filters."""
         fusion, norm, _ = self.chan_conv
         weight, bias = fusion.weight.squeeze(-1).T.contiguous(), fusion.bias
-        if not norm.training:  # the statistics are fixed: normalisation is part of the mixing
-            scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-            weight, bias = weight * scale, (bias - norm.running_mean) * scale + norm.bias
+        if not uses_batch_statistics(norm):  # the statistics are fixed: normalisation is part of the mixing
+            scale, offset = scale_and_bias(norm, bias)
+            scale = scale * (norm.running_var + norm.eps).rsqrt()
+            weight, bias = weight * scale, (bias - norm.running_mean) * scale + offset
         return weight, bias, *self._filters(n_times)
 
     def _fuse(self, x, weight, bias, filter_bias, responses, *context_filters):
@@ -453,7 +468,7 @@ class SSTDPN(EEGModule):
     def forward_head(self, features):
         """Products with the projected separation prototypes: (batch, n_features) -> (batch, n_outputs)."""
         prototypes = self.proto_sep.renorm(2, 0, self.proto_sep_maxnorm)
-        if self.training and not is_transformed():
+        if self.training and (is_compiling() or not computes_plainly()):
             # .data: a projection that changes nothing, in a second forward pass before the backward pass,
             # must not invalidate what the first one saved.
             self.proto_sep.data.copy_(prototypes.detach())

@@ -1,18 +1,110 @@
-"""Gradients written by hand, where gradients are wanted."""
+"""Gradients written by hand, where PyTorch's own take longer."""
 
 from __future__ import annotations
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from skeeg.modules.compute.pytorch import (
+    are_batched,
     call_recorded,
-    is_compiling,
-    is_transformed,
+    computes_plainly,
+    function_of,
+    plainly,
     records_gradients,
     without_saving_hooks,
 )
 from skeeg.modules.compute.threads import map_in_threads
+
+
+class ByHand(torch.autograd.Function):
+    """Base of functions whose first derivative is written by hand; to call with `apply`.
+
+    A subclass defines, as static methods,
+
+    - ``forward(*inputs)``: outputs, then tensors that the gradient needs;
+    - ``setup_context(ctx, inputs, output)``, which calls `keep`;
+    - ``gradient(ctx, inputs, kept, *grads)``: gradients by the inputs, from those by the outputs, each None
+      where it is 0;
+    - ``plain(*inputs)``: the same outputs in operations that PyTorch differentiates, however often and in
+      either direction; ``forward`` itself where that overwrites no tensor.
+
+    The gradient written by hand serves where nobody differentiates it again. Where that is asked for
+    (``create_graph=True``), or gradients come in batches, the gradient is that of the plain form.
+    """
+
+    @staticmethod
+    def backward(ctx, *grads):
+        """Compute gradients, by hand or by way of the plain form."""
+        tensors = list(ctx.saved_tensors)
+        inputs = [tensors.pop(0) if is_tensor else value for is_tensor, value in ctx.given]
+        if all(grad is None for grad in grads):
+            return (None,) * len(inputs)
+        if _asks_for_more(grads):
+            return gradients(function_of(ctx).plain, inputs, ctx.needs_input_grad, grads)
+        return function_of(ctx).gradient(ctx, inputs, tensors, *grads)
+
+
+def _asks_for_more(grads):
+    """Whether a backward pass asks for more than numbers: gradients of gradients, or many at a time."""
+    return records_gradients() or computes_plainly() or are_batched(grads)
+
+
+def keep(ctx, inputs, kept, outputs=()):
+    """Keep what the gradient of a function by hand needs.
+
+    Parameters
+    ----------
+    ctx, inputs
+        What ``setup_context`` got.
+    kept : sequence of torch.Tensor or None
+        What ``forward`` made for the gradient, its last outputs.
+    outputs : sequence of torch.Tensor
+        Outputs that the gradient needs as well; they come after ``kept``.
+    """
+    given = [(isinstance(value, torch.Tensor), value) for value in inputs]
+    ctx.given = [(is_tensor, None if is_tensor else value) for is_tensor, value in given]
+    ctx.mark_non_differentiable(*(tensor for tensor in kept if tensor is not None))
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*(value for is_tensor, value in given if is_tensor), *kept, *outputs)
+
+
+def gradients(function, inputs, needs, grads):
+    """Gradients of a function by PyTorch's own means; where gradients are recorded, with a graph.
+
+    Parameters
+    ----------
+    function : callable
+        Gives a tensor or several.
+    inputs : sequence
+        Its arguments.
+    needs : sequence of bool
+        Whether the gradient by an argument is asked for.
+    grads : sequence of torch.Tensor or None
+        Gradients by the outputs, as many or more.
+
+    Returns
+    -------
+    tuple of torch.Tensor or None
+        Gradients by the arguments.
+    """
+    create_graph = records_gradients()
+    device = next(grad.device.type for grad in grads if grad is not None)
+    with torch.enable_grad(), plainly(), torch.autocast(device, enabled=False):
+        # views: one tensor may be several arguments, whose gradients are not to be mixed up
+        inputs = [value.view_as(value) if need else value for value, need in zip(inputs, needs, strict=True)]
+        outputs = function(*inputs)
+        outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
+        pairs = [
+            (output, grad)
+            for output, grad in zip(outputs, grads, strict=False)
+            if grad is not None and output.requires_grad
+        ]
+        if not pairs:
+            return (None,) * len(inputs)
+        wanted = [value for value, need in zip(inputs, needs, strict=True) if need]
+        outputs, grads = zip(*pairs, strict=True)
+        by = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=create_graph, allow_unused=True))
+    return tuple(next(by) if need else None for need in needs)
 
 
 def apply(function, *args):
@@ -23,7 +115,8 @@ def apply(function, *args):
     Parameters
     ----------
     function : type of torch.autograd.Function
-        One whose ``forward`` takes no context.
+        `ByHand`, or one with ``plain``, a ``forward`` that takes no context, and a gradient of plain
+        operations.
     *args
         Its arguments.
 
@@ -32,10 +125,10 @@ def apply(function, *args):
     torch.Tensor or tuple of torch.Tensor
         Its outputs.
     """
+    if computes_plainly():
+        return function.plain(*args)
     if not records_gradients():
         return function.forward(*args)
-    if is_transformed() or is_compiling():
-        return function.apply(*args)
     return call_recorded(function, args)
 
 
@@ -66,7 +159,7 @@ def map_with_gradients(function, pieces, shared):
     >>> weight.grad
     tensor([4., 4., 4.])
     """
-    if not records_gradients() or is_transformed() or is_compiling():
+    if not records_gradients() or computes_plainly():
         return map_in_threads(lambda piece: function(*piece, *shared), pieces)
     outputs = _Pieces.apply(
         function, len(pieces), len(shared), *shared, *(t for piece in pieces for t in piece)
@@ -80,24 +173,29 @@ class _Pieces(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, function, n_pieces, n_shared, *tensors):
-        shared, tensors = tensors[:n_shared], tensors[n_shared:]
-        size = len(tensors) // n_pieces
+        ctx.function, ctx.n_pieces, ctx.n_shared = function, n_pieces, n_shared
 
-        def record(piece):
+        def record(inputs):
             with without_saving_hooks(), torch.enable_grad():
-                inputs = [t.detach().requires_grad_(t.requires_grad) for t in (*piece, *shared)]
+                inputs = [t.detach().requires_grad_(t.requires_grad) for t in inputs]
                 return inputs, function(*inputs)
 
-        pieces = [tensors[i : i + size] for i in range(0, len(tensors), size)]
-        recorded = map_in_threads(record, pieces)
-        ctx.n_pieces, ctx.n_shared = n_pieces, n_shared
-        ctx.save_for_backward(*(t for inputs, outputs in recorded for t in (*inputs, *outputs)))
+        recorded = map_in_threads(record, _inputs_of_pieces(ctx, tensors))
+        saved = (t for inputs, outputs in recorded for t in (*inputs, *outputs))
+        ctx.save_for_backward(*tensors, *saved)
         return tuple(t.detach() for _, outputs in recorded for t in outputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, *grads):
-        saved = ctx.saved_tensors
+        saved, n_tensors = ctx.saved_tensors, len(ctx.needs_input_grad) - 3
+        tensors, saved = saved[:n_tensors], saved[n_tensors:]
+        if _asks_for_more(grads):
+
+            def plain(*tensors):
+                pieces = _inputs_of_pieces(ctx, tensors)
+                return [output for inputs in pieces for output in ctx.function(*inputs)]
+
+            return None, None, None, *gradients(plain, tensors, ctx.needs_input_grad[3:], grads)
         n_out, n_saved = len(grads) // ctx.n_pieces, len(saved) // ctx.n_pieces
 
         def differentiate(i):
@@ -120,3 +218,10 @@ class _Pieces(torch.autograd.Function):
             for parts in zip(*(piece[n_own:] for piece in pieces), strict=True)
         ]
         return None, None, None, *by_shared, *(by for piece in pieces for by in piece[:n_own])
+
+
+def _inputs_of_pieces(ctx, tensors):
+    """What the function is called with for each piece, from shared tensors and those of the pieces."""
+    shared, tensors = tensors[: ctx.n_shared], tensors[ctx.n_shared :]
+    size = len(tensors) // ctx.n_pieces
+    return [(*tensors[i : i + size], *shared) for i in range(0, len(tensors), size)]

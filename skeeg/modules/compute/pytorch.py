@@ -8,6 +8,7 @@ which differ between its versions: they stand here and nowhere else.
 from __future__ import annotations
 
 import contextlib
+import threading
 
 import torch
 
@@ -22,22 +23,55 @@ def is_compiling():
     return torch.compiler.is_compiling()
 
 
-def is_transformed():
-    """Whether a transform of ``torch.func`` (grad, vmap, jvp, ...) is at work."""
-    return torch._C._are_functorch_transforms_active()
+def computes_plainly():
+    """Whether to compute in plain operations, which PyTorch itself differentiates in any way and records.
 
-
-def is_followed():
-    """Whether something follows operations: compiler, tracer, transform, dispatch mode.
-
-    It sees what one thread does, and takes what is kept from call to call for constants.
+    So it is within `plainly`, for transforms of ``torch.func`` (grad, vmap, jvp, ...), forward-mode
+    differentiation, compilers and tracers: none of them knows of gradients written by hand, and what they
+    record is to serve batches of any size.
     """
     return (
         is_compiling()
+        or _here.plainly
+        or torch._C._are_functorch_transforms_active()
         or torch.jit.is_tracing()
-        or is_transformed()
-        or torch._C._len_torch_dispatch_stack() > 0
+        or torch.autograd.forward_ad._current_level >= 0
     )
+
+
+def are_batched(tensors):
+    """Whether gradients come many at a time (``is_grads_batched``), by a vmap that is autograd's own."""
+    return any(torch._C._functorch.is_legacy_batchedtensor(t) for t in tensors if t is not None)
+
+
+@contextlib.contextmanager
+def plainly():
+    """Compute in plain operations here, in this thread."""
+    before, _here.plainly = _here.plainly, True
+    try:
+        yield
+    finally:
+        _here.plainly = before
+
+
+def only_evaluates():
+    """Whether the numbers are all that is asked for: no gradients, nobody who wants plain operations."""
+    return not (records_gradients() or computes_plainly())
+
+
+class _Here(threading.local):
+    plainly = False
+
+
+_here = _Here()
+
+
+def is_followed():
+    """Whether something follows operations: whoever wants plain ones, or a dispatch mode.
+
+    It sees what one thread does, and takes what is kept from call to call for constants.
+    """
+    return computes_plainly() or torch._C._len_torch_dispatch_stack() > 0
 
 
 def modes_of_this_thread():
@@ -66,9 +100,14 @@ def call_recorded(function, args):
     """What ``function.apply(*args)`` does once it has looked up the default arguments of ``forward``.
 
     The lookup takes as long as a layer does for one trial. ``function`` is a subclass of
-    `torch.autograd.Function`; no transform is at work.
+    `torch.autograd.Function`; no transform of ``torch.func`` is at work.
     """
     return super(torch.autograd.Function, function).apply(*args)
+
+
+def function_of(ctx):
+    """The subclass of `torch.autograd.Function` that a context belongs to."""
+    return ctx._forward_cls
 
 
 def without_saving_hooks():

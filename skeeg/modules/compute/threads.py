@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 import torch
 
-from skeeg.modules.compute.pytorch import is_compiling, is_followed, modes_of_this_thread
+from skeeg.modules.compute.pytorch import computes_plainly, is_compiling, is_followed, modes_of_this_thread
 
 
 def map_in_threads(function, pieces):
@@ -84,8 +84,8 @@ def map_in_threads(function, pieces):
 def few_trials(trials, at_most=8):
     """Slices of a batch for `map_in_threads`: a few trials each, in an even number of slices where that goes.
 
-    So few that what is made of them stays in a processor's cache from one operation to the next; on other
-    devices than the CPU, one slice of all.
+    So few that what is made of them stays in a processor's cache from one operation to the next. One slice of
+    all on other devices than the CPU, and where plain operations are asked for.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def few_trials(trials, at_most=8):
     >>> few_trials(torch.zeros(20, 22, 1000))
     [slice(0, 8, None), slice(8, 16, None), slice(16, 20, None)]
     """
-    if trials.device.type != "cpu":
+    if trials.device.type != "cpu" or computes_plainly():
         return [slice(None)]
     n_trials = len(trials)
     eights = -(-n_trials // 8)

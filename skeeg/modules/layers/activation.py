@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 from torch import nn
+
+from skeeg.modules.compute import computes_plainly, is_compiling
 
 LOG2_E = 1 / math.log(2)
 
@@ -54,3 +57,11 @@ def in_place(activation):
     if hasattr(module, "inplace"):
         module.inplace = True
     return module
+
+
+def activate(activation, x):
+    """Apply an activation, which may overwrite x; not so where somebody follows what becomes of x."""
+    if getattr(activation, "inplace", False) and computes_plainly() and not is_compiling():
+        activation = copy.copy(activation)
+        activation.inplace = False
+    return activation(x)

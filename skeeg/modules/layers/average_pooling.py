@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 from skeeg.modules.compute import apply, joined, threads_for_pieces
 
@@ -13,12 +12,14 @@ GROUP = 8  # windows a matrix product: enough for its speed, and few enough for 
 
 
 class _AveragePool(torch.autograd.Function):
-    generate_vmap_rule = True
+    """`pooled`, which is linear: its gradient is differentiable as it is written."""
 
     @staticmethod
     def forward(x, band, length, stride):
         with threads_for_pieces():  # those that share a product round differently
             return pooled(x, band, length, stride)
+
+    plain = forward
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -27,7 +28,6 @@ class _AveragePool(torch.autograd.Function):
         ctx.save_for_backward(band)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad):
         (band,) = ctx.saved_tensors
         with threads_for_pieces():
@@ -60,8 +60,8 @@ def spread(grad, n_times, band, length, stride):
     grad = F.pad(grad / length, (before, n_segments * group - grad.shape[-1]))
     windows = grad.unfold(-1, before + group, group)  # (..., n_segments, windows)
     band = band[before * stride : (before + group) * stride, : before + group]
-    samples = windows.flatten(0, -2) @ band.T  # one product, not one a row
-    return samples.view(*grad.shape[:-1], -1)[..., :n_times]
+    samples = windows.reshape(-1, windows.shape[-1]) @ band.T  # one product, not one a row
+    return samples.view(*grad.shape[:-1], -1).narrow(-1, 0, n_times)
 
 
 class AveragePool(nn.Module):

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import torch
-from torch.autograd.function import once_differentiable
+import torch.nn.functional as F
 
 from skeeg.modules.compute import (
+    ByHand,
     apply,
+    computes_plainly,
     few_trials,
-    is_compiling,
-    is_transformed,
     joined,
+    keep,
     map_in_threads,
     map_with_gradients,
     threads_for_pieces,
 )
 from skeeg.modules.layers.activation import elu_plus_one
+from skeeg.modules.layers.batch_norm import normalise_plainly
 from skeeg.modules.layers.filter_bank import extend, extend_adjoint
 from skeeg.modules.layers.spectral import bin_weights
 from skeeg.modules.layers.variance_pooling import segments
-
-
-def pieces_of(x):
-    """Slices of a few trials; of all for PyTorch's transforms and compiler, to which parts mean work."""
-    return [slice(None)] if is_compiling() or is_transformed() else few_trials(x)
 
 
 def mixing_matrices(weight, response):
@@ -66,7 +63,7 @@ def mix_with(x, weight, mixing=None, left=0, right=0, n_fft=None):
         bands = x.flatten(1, 2)
         return torch.bmm(weight.flatten(1).expand(x.shape[0], -1, -1), bands), bands
     packed = _pack(torch.fft.rfft(extend(x.transpose(0, 1), left, right, n_fft)), mixing)
-    if x.shape[0] == 1:  # one or two columns are better rows
+    if x.shape[0] == 1 and not computes_plainly():  # one or two columns are better rows
         mixed = torch.bmm(packed.mT, mixing).permute(2, 1, 0)  # (n_filters, 1 or real and imaginary, n_freqs)
         mixed = mixed if mixing.is_complex() else torch.complex(*mixed.split(1, dim=1))
     else:
@@ -106,10 +103,18 @@ def _mix_back(grad, kept, weight, mixing, response, left, right, needs):
     return grad_x, grad_weight
 
 
-class _Mix(torch.autograd.Function):
+def _mix_plainly(x, weight, response, left, right):
+    """`mix_bands`, in operations that PyTorch differentiates."""
+    mixing = None if response is None else mixing_matrices(weight, response)
+    return mix_with(x, weight, mixing, left, right, n_fft_of(response))[0]
+
+
+class _Mix(ByHand):
     """`mix_with` with its gradients; those by the mixing matrices go to the weights that they are made of."""
 
-    generate_vmap_rule = True
+    @staticmethod
+    def plain(x, weight, _, response, left, right):
+        return (_mix_plainly(x, weight, response, left, right),)
 
     @staticmethod
     def forward(x, weight, mixing, response, left, right):
@@ -117,18 +122,14 @@ class _Mix(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, weight, mixing, response, ctx.left, ctx.right = inputs
-        ctx.mark_non_differentiable(output[1])
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(output[1], weight, mixing, response)
+        keep(ctx, inputs, output[1:])
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, _):
-        *tensors, response = ctx.saved_tensors
+    def gradient(ctx, inputs, kept, grad, _):
+        _, weight, mixing, response, left, right = inputs
         needs = ctx.needs_input_grad[:2]
         with torch.autocast(grad.device.type, enabled=False):
-            grads = _mix_back(grad, *tensors, _weighted(response), ctx.left, ctx.right, needs)
+            grads = _mix_back(grad, *kept, weight, mixing, _weighted(response), left, right, needs)
         return *grads, None, None, None, None
 
 
@@ -152,16 +153,18 @@ def mix_bands(x, weight, response, left, right):
     """
     if response is None:
         return mix_with(x, weight)[0]
+    if computes_plainly():
+        return _mix_plainly(x, weight, response, left, right)
 
     def mix(*tensors):
         return (apply(_Mix, *tensors, left, right)[0],)
 
-    pieces = [(x[trials],) for trials in pieces_of(x)]
+    pieces = [(x[trials],) for trials in few_trials(x)]
     shared = [weight, mixing_matrices(weight.detach(), response), response]
     return joined([y for (y,) in map_with_gradients(mix, pieces, shared)])
 
 
-class _MixNormEluVariance(torch.autograd.Function):
+class _MixNormEluVariance(ByHand):
     """`mix_with`, batch normalisation, ELU and the unbiased variance in windows, a few trials at a time.
 
     Trials -> (batch, n_filters, n_windows), and mean and biased variance of the batch. Statistics are those
@@ -170,9 +173,17 @@ class _MixNormEluVariance(torch.autograd.Function):
     """
 
     @staticmethod
+    def plain(x, weight, response, left, right, scale, bias, eps, window):
+        y = _mix_plainly(x, weight, response, left, right)
+        y, mean, variance = normalise_plainly(y, scale, bias, eps)
+        windows = segments(F.elu(y), window)
+        deviations = windows - windows.mean(-1, keepdim=True)
+        return deviations.square().sum(-1) / (window - 1), mean, variance
+
+    @staticmethod
     def forward(x, weight, response, left, right, scale, bias, eps, window):
         mixing = None if response is None else mixing_matrices(weight, response)
-        n_fft, n_times, pieces = n_fft_of(response), x.shape[-1], pieces_of(x)
+        n_fft, n_times, pieces = n_fft_of(response), x.shape[-1], few_trials(x)
         centred = x.new_empty(x.shape[0], len(weight), n_times)
         active = torch.empty_like(centred)
 
@@ -201,31 +212,26 @@ class _MixNormEluVariance(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        _, weight, response, ctx.left, ctx.right, scale, _, ctx.eps, ctx.window = inputs
-        ctx.mark_non_differentiable(*(tensor for tensor in output[1:] if tensor is not None))
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(weight, response, scale, *output[2:])
+        keep(ctx, inputs, output[1:])
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, *_):
-        weight, response, scale, variance, mixing, centred, means, active, level, *kept = ctx.saved_tensors
-        n_times = centred.shape[-1]
-        # as many as in the forward pass, which may have been compiled where this one is not
-        pieces = few_trials(centred) if len(kept) > 1 else [slice(None)]
-        factor = (grad * (2 / (ctx.window - 1))).unsqueeze(-1)
+    def gradient(ctx, inputs, kept, grad, *_):
+        _, weight, response, left, right, scale, _, eps, length = inputs
+        _, variance, mixing, centred, means, active, level, *spectra = kept
+        n_times, pieces = centred.shape[-1], few_trials(centred)
+        factor = (grad * (2 / (length - 1))).unsqueeze(-1)
         grad_y = torch.empty_like(centred)
-        grad_y[..., grad.shape[-1] * ctx.window :] = 0  # samples beyond the last whole window
+        grad_y[..., grad.shape[-1] * length :] = 0  # samples beyond the last whole window
 
         def deactivate(trials):
-            part, windows = grad_y[trials], segments(active[trials], ctx.window)
+            part, windows = grad_y[trials], segments(active[trials], length)
             slope = windows.clamp(max=1)  # of the ELU, which is active - 1
-            torch.mul(slope.mul_(windows - level[trials]), factor[trials], out=segments(part, ctx.window))
+            torch.mul(slope.mul_(windows - level[trials]), factor[trials], out=segments(part, length))
             return part.sum(-1), (centred[trials] * part).sum(-1)
 
         sums, along = _in_threads(deactivate, pieces)
         total, along = sums.sum(0), (along + means * sums).sum(0)
-        precision = (variance + ctx.eps).rsqrt()
+        precision = (variance + eps).rsqrt()
         # gain * (gradient - its mean - its projection on the normalised signals)
         count = centred.shape[0] * n_times
         gain, slope = scale * precision, precision.square() * along / count
@@ -237,11 +243,11 @@ class _MixNormEluVariance(torch.autograd.Function):
             trials, kept = piece
             part = grad_y[trials].sub_(centred[trials] * slope[:, None])
             part.sub_(offset[trials]).mul_(gain[:, None])
-            return _mix_back(part, kept, weight, mixing, response, ctx.left, ctx.right, needs)
+            return _mix_back(part, kept, weight, mixing, response, left, right, needs)
 
         with torch.autocast(grad.device.type, enabled=False):
             grad_x, grad_weight = zip(
-                *map_in_threads(mix_back, list(zip(pieces, kept, strict=True))), strict=True
+                *map_in_threads(mix_back, list(zip(pieces, spectra, strict=True))), strict=True
             )
         return (
             joined(grad_x) if ctx.needs_input_grad[0] else None,

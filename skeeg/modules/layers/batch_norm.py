@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch.autograd.function import once_differentiable
+from torch import nn
 
-from skeeg.modules.compute import apply, few_trials, joined, map_in_threads
+from skeeg.modules.compute import ByHand, apply, few_trials, joined, keep, map_in_threads, records_gradients
 
 SHARED_NUMBERS = 2**15  # fewer are left to one thread by PyTorch (at::internal::GRAIN_SIZE)
 
@@ -64,10 +64,18 @@ def norm_backward(sums, count, scale, mean, variance, eps):
     return gradient, along * precision.sqrt(), total
 
 
-class _BatchNorm(torch.autograd.Function):
+def normalise_plainly(y, scale, bias, eps):
+    """`normalise`, in operations that PyTorch differentiates."""
+    mean = y.mean((0, 2))
+    centred = y - mean[:, None]
+    variance = centred.square().mean((0, 2))
+    return centred * (scale * (variance + eps).rsqrt())[:, None] + bias[:, None], mean, variance
+
+
+class _BatchNorm(ByHand):
     """Normalise the rows of (batch, rows, times) by their own statistics, scale and shift them."""
 
-    generate_vmap_rule = True
+    plain = staticmethod(normalise_plainly)
 
     @staticmethod
     def forward(y, scale, bias, eps):
@@ -79,19 +87,15 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        y, scale, _, ctx.eps = inputs
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(y, scale, *output[1:])
+        keep(ctx, inputs, output[1:])
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, *_):
-        y, scale, mean, variance = ctx.saved_tensors
+    def gradient(ctx, inputs, kept, grad, *_):
+        (y, scale, _, eps), (mean, variance) = inputs, kept
         pieces = [(y[trials], grad[trials]) for trials in _pieces(y)]
         sums = map_in_threads(lambda piece: gradient_sums(*piece, mean), pieces)
         count = y.shape[0] * y.shape[2]
-        gradient, grad_scale, grad_bias = norm_backward(sums, count, scale, mean, variance, ctx.eps)
+        gradient, grad_scale, grad_bias = norm_backward(sums, count, scale, mean, variance, eps)
         return joined(map_in_threads(gradient, pieces)), grad_scale, grad_bias, None
 
 
@@ -108,7 +112,11 @@ class Centre(torch.autograd.Function):
     Shapes: signals (batch, rows, n_times), means and energies (batch, rows).
     """
 
-    generate_vmap_rule = True
+    @staticmethod
+    def plain(y):
+        mean = y.mean(-1)
+        energy = (y - mean.unsqueeze(-1)).square().sum(-1)
+        return y - mean.detach().unsqueeze(-1), mean, energy
 
     @staticmethod
     def forward(y):
@@ -121,9 +129,10 @@ class Centre(torch.autograd.Function):
         ctx.save_for_backward(output[0])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad, by_mean, by_energy):
         (centred,) = ctx.saved_tensors
+        if records_gradients():  # the mean is 0 to rounding, its gradient is not
+            centred = centred - centred.mean(-1, keepdim=True)
         by_mean, by_energy = (by_mean / grad.shape[-1]).unsqueeze(-1), (2 * by_energy).unsqueeze(-1)
         return torch.addcmul(grad, centred, by_energy).add_(by_mean)
 
@@ -153,11 +162,19 @@ def normalise_centred(norm, n_times, means, energies, offsets):
     mean = levels.mean(0)
     variance = (energies / n_times + (levels - mean).square()).mean(0)
     track(norm, mean, variance, len(means) * n_times)
-    gain = norm.weight * (variance + norm.eps).rsqrt()
-    return gain, norm.bias + (means.detach() + offsets - mean) * gain
+    scale, bias = scale_and_bias(norm, means)
+    gain = scale * (variance + norm.eps).rsqrt()
+    return gain, bias + (means.detach() + offsets - mean) * gain
 
 
 def uses_batch_statistics(norm):
+    """Whether a normalisation takes its statistics from the batch, in training or for want of others."""
+    if not isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        raise TypeError(
+            f"a {type(norm).__name__} stands in the place of a batch normalisation, which this network "
+            "computes together with its filters: it calls no other layer there. Put back a BatchNorm1d or "
+            "BatchNorm2d; without affine or track_running_stats will do"
+        )
     return norm.training or norm.running_mean is None
 
 
@@ -176,9 +193,15 @@ def track(norm, mean, variance, count):
 
 def scale_and_bias(norm, like):
     """Weight and bias of a normalisation, also of one without (``affine=False``)."""
-    if norm.affine:
+    if norm.weight is not None:
         return norm.weight, norm.bias
     return like.new_ones(norm.num_features), like.new_zeros(norm.num_features)
+
+
+def tensors_of(norm):
+    """Parameters and statistics that evaluation uses, of those that a normalisation has."""
+    tensors = norm.weight, norm.bias, norm.running_mean, norm.running_var
+    return [tensor for tensor in tensors if tensor is not None]
 
 
 def batch_norm(y, norm):

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 
+from skeeg.modules.compute import computes_plainly, has_values
 from skeeg.modules.layers.spectral import fft_length
 
 #: What ``filter_parameters`` may hold: the arguments of ``mne.filter.create_filter`` that shape a filter.
@@ -245,7 +246,7 @@ class FilterBankDesign:
                 response = torch.tensor(response, device=x.device)
                 if key[1] == 32:
                     response = response.to(torch.complex64 if response.is_complex() else torch.float32)
-            if type(response) is not torch.Tensor:  # a tracer's, without values
+            if not has_values(response):
                 return left, right, n_fft, response
             self._responses[key] = left, right, n_fft, response
         return self._responses[key]
@@ -302,7 +303,7 @@ class FilterBankDesign:
         """
         n_trials, n_chans, n_times = x.shape
         step = max(1, 2**20 // (len(self.bands) * n_chans * n_times))  # a few MB at a time stay in cache
-        if n_trials <= step:
+        if n_trials <= step or computes_plainly():
             return self._filter(x)
         filtered = x.new_empty(n_trials, len(self.bands), n_chans, n_times)
         for start in range(0, n_trials, step):
@@ -343,12 +344,10 @@ def _gain_at_zero(system):
 def extend(x, left, right, n_fft):
     """Reflect x in its end points, with the samples before the first one at the end of n_fft samples."""
     n_times = x.shape[-1]
-    extended = x.new_empty(*x.shape[:-1], n_fft)
-    extended[..., :n_times] = x
-    extended[..., n_times : n_times + right] = 2 * x[..., -1:] - x[..., n_times - 1 - right : -1].flip(-1)
-    extended[..., n_times + right : n_fft - left] = 0
-    extended[..., n_fft - left :] = 2 * x[..., :1] - x[..., 1 : left + 1].flip(-1)
-    return extended
+    after = 2 * x[..., -1:] - x[..., n_times - 1 - right : -1].flip(-1)
+    before = 2 * x[..., :1] - x[..., 1 : left + 1].flip(-1)
+    zeros = x.new_zeros(()).expand(*x.shape[:-1], n_fft - n_times - left - right)
+    return torch.cat([x, after, zeros, before], -1)
 
 
 def extend_adjoint(extended, left, right, n_times):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from skeeg.modules.compute import apply, threads_for_pieces
 
@@ -11,11 +10,11 @@ from skeeg.modules.compute import apply, threads_for_pieces
 class _Linear(torch.autograd.Function):
     """Sums of products forward, whose order does not depend on a trial's place; backward in one thread."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x, weight):
         return (x.unsqueeze(1) * weight).sum(-1)
+
+    plain = forward
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -69,18 +68,17 @@ class _SharedProduct(torch.autograd.Function):
     The gradient by the matrix is one product.
     """
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(x, matrix):
         return torch.bmm(x, matrix.expand(len(x), -1, -1))
+
+    plain = forward
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad):
         x, matrix = ctx.saved_tensors
         need_x, need_matrix = ctx.needs_input_grad
@@ -88,7 +86,7 @@ class _SharedProduct(torch.autograd.Function):
         if need_x:
             grad_x = torch.bmm(grad, matrix.T.expand(len(grad), -1, -1))
         if need_matrix:
-            x, grad = x.flatten(0, 1), grad.flatten(0, 1)
+            x, grad = (t.reshape(-1, t.shape[-1]) for t in (x, grad))
             # a product with few rows takes a fraction of the time of one with few columns
             few_columns = grad.shape[1] < x.shape[1]
             grad_matrix = (grad.T @ x).T if few_columns else x.T @ grad

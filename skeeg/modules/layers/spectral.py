@@ -8,13 +8,22 @@ are never formed.
 
 from __future__ import annotations
 
+import math
 from itertools import chain
 
 import torch
 import torch.nn.functional as F
-from torch.autograd.function import once_differentiable
 
-from skeeg.modules.compute import apply, few_trials, joined, map_in_threads, records_gradients
+from skeeg.modules.compute import (
+    ByHand,
+    apply,
+    computes_plainly,
+    few_trials,
+    joined,
+    keep,
+    map_in_threads,
+    only_evaluates,
+)
 from skeeg.modules.layers.linear import mix_rows
 
 CACHED_BYTES = 2 * 2**20  # filtered spectra at a time: what a processor's cache holds
@@ -106,10 +115,8 @@ def fir_response(taps: torch.Tensor, n: int, left: int) -> torch.Tensor:
     return torch.fft.rfft(impulse)
 
 
-class _FilterAndMix(torch.autograd.Function):
+class _FilterAndMix(ByHand):
     """`filter_and_mix`, a few trials at a time, with its backward pass in the frequency domain too."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(x, taps, mix, left, right):
@@ -117,21 +124,19 @@ class _FilterAndMix(torch.autograd.Function):
         y, kept = filter_forward(lambda y: y, x, mix, n, n_out, response)
         return joined(y), response, *kept
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        x, taps, mix, left, _ = inputs
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(mix, *output[1:])
-        ctx.left, ctx.taps_shape, ctx.n_times = left, taps.shape, x.shape[-1]
+    plain = forward
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, *_):
-        mix, response, *kept = ctx.saved_tensors
-        grads = grad.split([len(part) for part in kept[::2]])
+    def setup_context(ctx, inputs, output):
+        keep(ctx, inputs, output[1:])
+
+    @staticmethod
+    def gradient(ctx, inputs, kept, grad, *_):
+        response, *spectra = kept
+        grads = grad.split([len(part) for part in spectra[::2]])
         with torch.autocast(grad.device.type, enabled=False):
-            return *filter_backward(lambda grad: grad, grads, ctx, mix, response, kept), None, None
+            needs = ctx.needs_input_grad[:3]
+            return *filter_backward(lambda grad: grad, grads, needs, inputs, response, spectra), None, None
 
 
 def prepare_transform(x, taps, mix, left, right):
@@ -172,18 +177,19 @@ def filter_forward(function, x, mix, n, n_out, response):
     return results, tuple(chain.from_iterable(kept))
 
 
-def filter_backward(function, pieces, ctx, mix, response, kept):
-    """Gradients of x, taps and mix, where a function gives the gradient of a piece of the output.
+def filter_backward(function, pieces, needs, inputs, response, kept):
+    """Gradients by x, taps and mix, where a function gives the gradient by a piece of the output.
 
     With X and V = mix X the spectra of input and mixed rows, H the responses and G the spectrum of the
     output's gradient, the gradients are products of spectra: of the mixing matrix conj(H) G with X, of the
     responses conj(V) G summed over trials, of the input mix' (conj(H) G).
     """
-    n_filters, n_taps = ctx.taps_shape
+    x, taps, mix, left, *_ = inputs
+    n_filters, n_taps = taps.shape
     n = 2 * (response.shape[-1] - 1)
     weight = bin_weights(n, response)
     response = response.conj() * weight
-    need_x, need_taps, need_mix = ctx.needs_input_grad[:3]
+    need_x, need_taps, need_mix = needs
 
     def piece(given):
         piece, x_part, mixed = given
@@ -194,7 +200,7 @@ def filter_backward(function, pieces, ctx, mix, response, kept):
         if need_mix:
             grad_mix = torch.bmm(interleaved(x_part), interleaved(filtered).mT).sum(0).T
         if need_x:
-            grad_x = torch.fft.irfft(_mix(mix.T, filtered) / weight, n)[..., : ctx.n_times]
+            grad_x = torch.fft.irfft(_mix(mix.T, filtered) / weight, n)[..., : x.shape[-1]]
         if need_taps:
             grad.imag.neg_()  # its conjugate, of which conj() would make a copy for the product
             grad_response = (grad * mixed).sum(0).conj()
@@ -205,15 +211,14 @@ def filter_backward(function, pieces, ctx, mix, response, kept):
     grad_taps = None
     if need_taps:
         impulse = torch.fft.irfft(sum(grad_response).unflatten(0, (n_filters, -1)).sum(1), n)
-        grad_taps = impulse.roll(n_taps - 1 - ctx.left, dims=-1)[:, :n_taps].flip(-1)
+        grad_taps = impulse.roll(n_taps - 1 - left, dims=-1)[:, :n_taps].flip(-1)
     return joined(grad_x) if need_x else None, grad_taps, sum(grad_mix) if need_mix else None
 
 
 def bin_weights(n, like):
     """What a bin of a real transform of even length ``n`` counts for: itself and its mirror image, over n."""
-    weight = torch.full(like.shape[-1:], 2 / n, dtype=like.real.dtype, device=like.device)
-    weight[0] = weight[-1] = 1 / n
-    return weight
+    between = torch.full((like.shape[-1] - 2,), 2 / n, dtype=like.real.dtype, device=like.device)
+    return F.pad(between, (1, 1), value=1 / n)
 
 
 def interleaved(spectra):
@@ -256,12 +261,12 @@ def filter_and_mix(x, taps, mix, left, right):
     >>> filter_and_mix(torch.randn(8, 22, 1000), torch.randn(40, 25), torch.randn(40, 22), 12, 12).shape
     torch.Size([8, 40, 1000])
     """
-    if records_gradients():
-        return apply(_FilterAndMix, x, taps, mix, left, right)[0]
-    return map_filtered(lambda y: y, x, mix, *prepare_transform(x, taps, mix, left, right))
+    if only_evaluates():
+        return map_filtered(lambda y: y, x, mix, *prepare_transform(x, taps, mix, left, right))
+    return apply(_FilterAndMix, x, taps, mix, left, right)[0]
 
 
-class _FilterAndMixTrials(torch.autograd.Function):
+class _FilterAndMixTrials(ByHand):
     r"""Filter electrodes in time, then mix them with a matrix of each trial's own.
 
     The result is the inverse transform of :math:`U_o = \sum_{f, c} M_{(f, c), o} Z_{f, c}`, cropped to
@@ -272,8 +277,6 @@ class _FilterAndMixTrials(torch.autograd.Function):
     Shapes: spectra (batch, n_chans, n_bins) and responses (n_filters, n_bins), both complex; mixing
     (batch, n_filters * n_chans, n_mixed); result (batch, n_mixed, n_times).
     """
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(spectra, responses, mixing, n_times):
@@ -286,14 +289,15 @@ class _FilterAndMixTrials(torch.autograd.Function):
             mixed.append(torch.fft.irfft(u, n)[..., :n_times])
         return joined(mixed)
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs[:3])
+    plain = forward
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        spectra, responses, mixing = ctx.saved_tensors
+    def setup_context(ctx, inputs, output):
+        keep(ctx, inputs, ())
+
+    @staticmethod
+    def gradient(ctx, inputs, _, grad):
+        spectra, responses, mixing, _ = inputs
         need_spectra, need_responses, *_ = ctx.needs_input_grad
         n = 2 * (spectra.shape[-1] - 1)
         weight = bin_weights(n, responses)
@@ -319,11 +323,11 @@ class _FilterAndMixTrials(torch.autograd.Function):
 
 
 def _cached_parts(responses, spectra, *tensors):
-    """Tensors in parts of as many trials as the cache holds filtered; off the CPU, of the whole batch."""
-    n_trials = len(spectra)
-    if spectra.device.type == "cpu":
-        bytes_per_trial = spectra[0].numel() * len(responses) * spectra.element_size()
-        n_trials = max(1, CACHED_BYTES // bytes_per_trial)
+    """Tensors in parts of as many trials as the cache holds filtered; of all where `few_trials` gives all."""
+    if spectra.device.type != "cpu" or computes_plainly():
+        return [(spectra, *tensors)]
+    bytes_per_trial = math.prod(spectra.shape[1:]) * len(responses) * spectra.element_size()
+    n_trials = max(1, CACHED_BYTES // bytes_per_trial)
     return zip(*(tensor.split(n_trials) for tensor in (spectra, *tensors)), strict=True)
 
 

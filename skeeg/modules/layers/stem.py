@@ -5,10 +5,18 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch.autograd.function import once_differentiable
+import torch.nn.functional as F
 
-from skeeg.modules.compute import Folded, apply, joined, map_in_threads, records_gradients
-from skeeg.modules.layers.activation import elu_plus_one, is_plain, is_plain_elu
+from skeeg.modules.compute import (
+    ByHand,
+    Folded,
+    apply,
+    joined,
+    keep,
+    map_in_threads,
+    only_evaluates,
+)
+from skeeg.modules.layers.activation import activate, elu_plus_one, is_plain, is_plain_elu
 from skeeg.modules.layers.average_pooling import AveragePool, pooled, spread
 from skeeg.modules.layers.batch_norm import (
     gain_and_shift,
@@ -16,7 +24,9 @@ from skeeg.modules.layers.batch_norm import (
     moments,
     norm_backward,
     normalise,
+    normalise_plainly,
     scale_and_bias,
+    tensors_of,
     together,
     track,
     uses_batch_statistics,
@@ -31,7 +41,7 @@ from skeeg.modules.layers.spectral import (
 from skeeg.modules.layers.window_sums import carried_sums, window_moments, window_sums
 
 
-class _FilterMixNormEluPool(torch.autograd.Function):
+class _FilterMixNormEluPool(ByHand):
     """`filter_and_mix`, batch normalisation by the batch's own statistics, ELU and average pooling.
 
     A piece of the batch goes through as much as it can while it is in the processor's cache: up to the
@@ -39,7 +49,10 @@ class _FilterMixNormEluPool(torch.autograd.Function):
     join them is to copy them.
     """
 
-    generate_vmap_rule = True
+    @staticmethod
+    def plain(x, taps, mix, left, right, scale, bias, eps, band, length, stride):
+        z, mean, variance = normalise_plainly(filter_and_mix(x, taps, mix, left, right), scale, bias, eps)
+        return pooled(F.elu(z), band, length, stride), mean, variance
 
     @staticmethod
     def forward(x, taps, mix, left, right, scale, bias, eps, band, length, stride):
@@ -54,32 +67,29 @@ class _FilterMixNormEluPool(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, taps, mix, ctx.left, _, scale, _, ctx.eps, band, ctx.length, ctx.stride = inputs
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(mix, scale, band, *output[1:])
-        ctx.taps_shape, ctx.n_times = taps.shape, x.shape[-1]
+        keep(ctx, inputs, output[1:])
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, grad, *_):
-        mix, scale, band, mean, variance, response, *pieces = ctx.saved_tensors
+    def gradient(ctx, inputs, kept, grad, *_):
+        *_, scale, _, eps, band, length, stride = inputs
+        mean, variance, response, *pieces = kept
         n_pieces = len(pieces) // 4
-        kept, y, slopes = pieces[: 2 * n_pieces], pieces[2 * n_pieces : 3 * n_pieces], pieces[3 * n_pieces :]
+        spectra, pieces = pieces[: 2 * n_pieces], pieces[2 * n_pieces :]
+        y, slopes = pieces[:n_pieces], pieces[n_pieces:]
         n_out = y[0].shape[2]
 
         def piece(given):
             y, slope, grad = given
-            grad = spread(grad, n_out, band, ctx.length, ctx.stride) * slope
+            grad = spread(grad, n_out, band, length, stride) * slope
             return (y, grad), gradient_sums(y, grad, mean)
 
         with torch.autocast(grad.device.type, enabled=False):
             grads = grad.split([len(part) for part in y])
             parts = map_in_threads(piece, list(zip(y, slopes, grads, strict=True)))
             pieces, sums = zip(*parts, strict=True)
-            gradient, *grads = norm_backward(sums, len(grad) * n_out, scale, mean, variance, ctx.eps)
+            gradient, *grads = norm_backward(sums, len(grad) * n_out, scale, mean, variance, eps)
             return (
-                *filter_backward(gradient, pieces, ctx, mix, response, kept),
+                *filter_backward(gradient, pieces, ctx.needs_input_grad[:3], inputs, response, spectra),
                 None,
                 None,
                 *grads,
@@ -135,7 +145,7 @@ def filter_norm_mix_norm(
     """
     with torch.autocast(x.device.type, enabled=False):  # FFTs know no half precision
         in_batch = [uses_batch_statistics(norm) for norm in (temporal_norm, spatial_norm)]
-        evaluates = not any(in_batch) and not records_gradients()
+        evaluates = only_evaluates() and not any(in_batch)
         plain = is_plain_elu(activation) and is_plain(pool, AveragePool)
         fused = plain and (in_batch[1] or evaluates)
         pooling = (pool.band.to(taps.dtype), pool.length, pool.stride) if fused else None
@@ -145,7 +155,7 @@ def filter_norm_mix_norm(
         z = function(x.to(taps.dtype), taps, temporal_norm, mix, spatial_norm, left, right, pooling)
     if fused:
         return z
-    z = z if activation is None else activation(z)
+    z = z if activation is None else activate(activation, z)
     return z if pool is None else pool(z)
 
 
@@ -208,9 +218,7 @@ def _evaluate(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling, f
         rows, shift = _after_temporal_norm(mix, taps, temporal_norm, *statistics)
         return *_after_spatial_norm(rows, shift, spatial_norm), *prepare_transform(x, taps, mix, left, right)
 
-    norms = temporal_norm, spatial_norm
-    names = "running_mean", "running_var", "weight", "bias"
-    tensors = (getattr(norm, name) for norm in norms for name in (names if norm.affine else names[:2]))
-    settings = {"shape": (x.shape[-1], left, right, mix.shape), "eps": [norm.eps for norm in norms]}
-    rows, bias, *transform = folded(fold, taps, mix, *tensors, **settings)
+    settings = {"shape": (x.shape[-1], left, right, mix.shape), "eps": (temporal_norm.eps, spatial_norm.eps)}
+    tensors = taps, mix, *tensors_of(temporal_norm), *tensors_of(spatial_norm)
+    rows, bias, *transform = folded(fold, *tensors, **settings)
     return map_filtered(lambda y: _elu_pool(y + bias, *pooling)[0], x, rows, *transform)

@@ -5,16 +5,28 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.autograd.function import once_differentiable
 
-from skeeg.modules.compute import apply, joined
+from skeeg.modules.compute import ByHand, apply, joined, keep
 from skeeg.modules.layers.activation import elu_plus_one
 
 
-class _SegmentMoments(torch.autograd.Function):
+class _SegmentMoments(ByHand):
     """`segment_moments`, with its gradients."""
 
-    generate_vmap_rule = True
+    @staticmethod
+    def plain(x, shift, gain, elu, kernels):
+        if shift is not None:
+            x = (x if gain is None else x * gain.unsqueeze(-1)) + shift.unsqueeze(-1)
+        if elu:
+            x = F.elu(x) + 1
+        means, squares, last = [], [], []
+        for group, (length, count, odd) in zip(x.chunk(len(kernels), 1), kernels, strict=True):
+            parts = segments(group, length, count)
+            means.append(parts.mean(-1))
+            squares.append((parts - means[-1].unsqueeze(-1)).square().sum(-1))
+            if odd:
+                last.append(_last_samples(group, length, count))
+        return *means, *squares, *last
 
     @staticmethod
     def forward(x, shift, gain, elu, kernels):
@@ -35,25 +47,18 @@ class _SegmentMoments(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, _, gain, ctx.elu, ctx.kernels = inputs
-        active = output[-1]
-        if active is not None:
-            ctx.mark_non_differentiable(active)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, gain, active, *output[: len(ctx.kernels)])
+        *_, kernels = inputs
+        keep(ctx, inputs, output[-1:], output[: len(kernels)])
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, *grads):
-        x, gain, active, *means = ctx.saved_tensors
+    def gradient(ctx, inputs, kept, *grads):
+        (x, _, gain, elu, kernels), (active, *means) = inputs, kept
         active = x if active is None else active
         n = len(means)
         by_means, by_squares, by_last = grads[:n], grads[n : 2 * n], iter(grads[2 * n :])
-        if all(grad is None for grad in grads):
-            return (None,) * 5
         groups = []
         for (length, count, odd), group, mean, by_mean, by_square in zip(
-            ctx.kernels, active.chunk(n, 1), means, by_means, by_squares, strict=True
+            kernels, active.chunk(n, 1), means, by_means, by_squares, strict=True
         ):
             # of the mean, grad / length; of the squared deviations, 2 grad * deviation
             grad = segments(group, length, count) - mean.unsqueeze(-1)
@@ -66,7 +71,7 @@ class _SegmentMoments(torch.autograd.Function):
                 _last_samples(grad, length, count).add_(by_samples)
             groups.append(grad)
         grad = joined(groups, dim=1)
-        if ctx.elu:
+        if elu:
             grad *= active.clamp(max=1)  # where ELU plus 1 is less than 1, it is the slope
         need_x, need_shift, need_gain, *_ = ctx.needs_input_grad
         grad_shift = grad.sum(-1) if need_shift else None

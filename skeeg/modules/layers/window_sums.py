@@ -64,14 +64,15 @@ def window_sums(x, n_taps, left, right, of_each=True):
         return power, sums, before.mT @ before, after.mT @ after, level.sum(1), level.square().sum(1)
 
     def summed(power, sums, before, after, level, energy):
-        second = torch.fft.irfft(power.to(exact), n)[:, lag]
+        second = torch.fft.irfft(power.to(exact), n).index_select(1, lag.flatten()).unflatten(1, lag.shape)
         if n_before:
             second = second - _over_windows(before, n_taps - 1, n_before - before.shape[-1], n_taps)
         if n_after:
             second = second - _over_windows(after, n_after - after.shape[-1], n_taps - 1, n_taps)
         plain, weighted = F.pad(sums.to(exact), (left + 1, right)).cumsum(-1)  # of the samples before each
-        plain = plain[:, n_windows + index] - plain[:, index] + level * (last - first)
-        cross = weighted[:, last[:, None] + index] - weighted[:, first[:, None] + index]
+        plain = plain[:, n_windows : n_windows + n_taps] - plain[:, :n_taps] + level * (last - first)
+        weighted = weighted.unfold(1, n_taps, 1)
+        cross = weighted.index_select(1, last) - weighted.index_select(1, first)
         second = second + cross + cross.mT + energy.unsqueeze(-1) * ones
         return torch.cat([plain.unsqueeze(-1), second], -1)
 
