@@ -148,6 +148,14 @@ def test_the_montage_chooses(sample, capsys):
         ({"ch_names": ["C3-Cz", "C4-Cz", "Cz"]}, "fits the channels"),
         ({"alignment": "batch"}, "alignment='batch' is none of"),
         ({"alignment": "single", "update": True}, "update=True"),
+        ({"alignment": "causal", "update": "yes"}, "'update' parameter .* Got 'yes'"),
+        ({"missing_channels": "rais"}, "'missing_channels' parameter .* Got 'rais'"),
+        ({"start": -1}, "'start' parameter .* Got -1"),
+        ({"tmin": np.nan}, "'tmin' parameter .* Got nan"),
+        ({"ch_names": [b"C3", b"Cz", b"C4"]}, "b'C3' is no channel's name"),
+        ({"name": "left-right-hand-64", "ch_names": MOTOR}, "needed, and not .*'Fp1'.*two thirds"),
+        ({"ch_names": ["C3", "C4"]}, "'Cz'.* cannot be interpolated"),
+        ({"ch_names": [f"{a}{i}" for a in "ABCD" for i in range(1, 33)]}, "called by their plugs"),
     ],
 )
 def test_what_there_is_not_is_said(sample, options, message):
@@ -170,6 +178,57 @@ def test_trials_that_cannot_be_decoded_are_refused(sample, make, message):
     X, _ = one_person(sample)
     with pytest.raises(ValueError, match=message):
         decode(make(X))
+
+
+@pytest.mark.parametrize(
+    ("tmin", "decoded"), [(0.5, "0.5 to 3.5"), (-3.0, "-1.9 to 1.1"), (-10.0, "-8.9 to -5.9")]
+)
+def test_another_window_than_the_decoders_is_said(sample, tmin, decoded):
+    X, _ = one_person(sample)
+    with pytest.warns(UserWarning, match=rf"window is 0 to 3 s: what is decoded is {decoded} s"):
+        decode(as_epochs(X[:1], tmin=tmin))
+
+
+def test_the_window_a_sample_short_is_the_decoders(sample, recwarn):
+    X, _ = one_person(sample)
+    whole = decode(X[:4])
+    for n_times in (478, 479, 481):
+        np.testing.assert_allclose(decode(X[:4, :, :n_times]), whole, atol=0.05)
+    decode(X[:1], tmin=0.01)
+    assert not recwarn.list
+
+
+def test_epochs_of_two_windows_are_refused(sample):
+    X, _ = one_person(sample)
+    with pytest.raises(ValueError, match=r"begin at other times after their events: tmin=\[-0.5, 0.0\]"):
+        decode([as_epochs(X[:2]), as_epochs(X[2:4], tmin=-0.5)])
+
+
+def test_interpolation_that_was_not_printed_is_said(sample, recwarn):
+    X, _ = one_person(sample)
+    epochs = as_epochs(X[:1])
+    epochs.info["bads"] = ["C3"]
+    for ch_names in (None, X.ch_names):
+        with pytest.warns(UserWarning, match=r"\['C3'\] are not in X, or bad: .*interpolated"):
+            decode(epochs, ch_names=ch_names)
+    recwarn.clear()
+    good = [name for name in X.ch_names if name != "C1"]
+    decode(X[:1, [X.ch_names.index(name) for name in good]], ch_names=good)
+    assert not recwarn.list
+
+
+def test_constant_channels_are_said(sample):
+    X, _ = one_person(sample)
+    flat = np.array(X[:70])
+    flat[:, [8, 10]] = 7
+    with pytest.warns(UserWarning, match=r"channels \['C3', 'Cz'\] are constant"):
+        decode(EEGArray(flat, 160, X.ch_names))
+
+
+def test_names_in_caps_of_plugs(sample):
+    plugs = EEGArray(np.ones((1, 128, 480)), 160, [f"{a}{i}" for a in "ABCD" for i in range(1, 33)])
+    with pytest.raises(ValueError, match="called by their plugs, where C3 is not the C3"):
+        load_pretrained("left-right-hand-3", verbose=False).predict(plugs)
 
 
 def test_two_spellings_of_one_electrode_are_refused(sample):
@@ -202,6 +261,10 @@ def test_a_decoder_by_name_in_a_classifier(sample):
             np.testing.assert_allclose(value, weights[name], atol=1e-3)
     with pytest.raises(ValueError, match=r"is no file, no repository .* and no decoder of the wheel: .*-21"):
         AttentionBaseNetClassifier(pretrained="left-right-hnd").fit(standard, y)
+    with pytest.raises(ValueError, match="takes channels by their names, and X has none"):
+        clone(clf).fit(np.asarray(standard), y)
+    with pytest.warns(UserWarning, match=r"labels \[769, 770\], .* tells \['left_hand', .* anew"):
+        clone(clf).fit(standard, np.where(y == "left_hand", 769, 770))
 
 
 def test_saved_and_loaded(sample, tmp_path):

@@ -6,6 +6,7 @@ import os
 import warnings
 from pathlib import Path
 
+import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -25,7 +26,8 @@ def find_pretrained(pretrained, cls, ch_names=None):
     cls : class
         The class that is wanted.
     ch_names : sequence of str or None, default=None
-        Channels of the recording, which choose among the decoders of a task.
+        Channels of the recording, which choose among the decoders of a task; the decoders of the wheel
+        need them.
 
     Returns
     -------
@@ -35,7 +37,8 @@ def find_pretrained(pretrained, cls, ch_names=None):
     Raises
     ------
     ValueError
-        When there is none of that name, it is not fitted, or of another class.
+        When there is none of that name, it is not fitted, or of another class, or no channels are known for
+        a decoder of the wheel.
     """
     if isinstance(pretrained, (str, os.PathLike)):
         found = _read(pretrained, cls, ch_names)
@@ -64,6 +67,11 @@ def _read(name, cls, ch_names):
     if path.is_file():
         return load(path, classes=[cls])
     if is_shipped(name):
+        if ch_names is None:
+            raise ValueError(
+                f"pretrained={name!r} takes channels by their names, and X has none: give mne.Epochs or "
+                "skeeg.EEGArray(X, sfreq, ch_names)"
+            )
         return load(find_decoder(name, ch_names).path)
     if path.is_dir() or "/" in os.fspath(name):
         return from_pretrained(name, classes=[cls])
@@ -123,6 +131,18 @@ def match_recordings(recording, source, source_map=None, missing="raise"):
     if source_map is None:
         return recording, matrix
     return recording, source_map if matrix is None else source_map @ matrix
+
+
+def warn_of_other_labels(pretrained, own, learned):
+    """Point out labels that a decoder of the wheel does not know, as many as it has classes."""
+    shipped = isinstance(pretrained, str) and is_shipped(pretrained)
+    if shipped and len(own) == len(learned) and not np.array_equal(own, learned):
+        warnings.warn(
+            f"y has the labels {own.tolist()}, {pretrained!r} tells {learned.tolist()} apart: its last layer "
+            "begins anew. Call the labels as it does to go on from all that it learned",
+            UserWarning,
+            stacklevel=6,
+        )
 
 
 def freeze_encoder(module):

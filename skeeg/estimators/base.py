@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from skeeg.devices import resolve_device
-from skeeg.estimators.adapt import find_pretrained, match_recordings
+from skeeg.estimators.adapt import find_pretrained, match_recordings, warn_of_other_labels
 from skeeg.estimators.data import (
     as_tensor,
     check_labels,
@@ -379,6 +379,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.channel_map_ = None
         if self.pretrained is not None:
             self._source = find_pretrained(self.pretrained, type(self), recording.ch_names)
+            warn_of_other_labels(self.pretrained, classes, self._source.classes_)
             recording, self.channel_map_ = match_recordings(
                 recording, self._source._recording, self._source.channel_map_, self.missing_channels
             )

@@ -327,6 +327,7 @@ class EuclideanAlignment(TrialTransformer):
         return self.reference_
 
     def _check_update(self):
+        self._validate_params()  # which set_params may have changed since fit
         if self.update and self.mode != "causal":
             raise ValueError(
                 f'update=True, but mode={self.mode!r} keeps nothing at transform; set mode="causal", or give '

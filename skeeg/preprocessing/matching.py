@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Real
 
 import numpy as np
 from scipy import signal
-from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skeeg.preprocessing.base import NOT_NEGATIVE, POSITIVE, TrialTransformer
 from skeeg.preprocessing.resampling import rational
-from skeeg.trials import EEGArray, channel_key, channel_map, holds_epochs, open_trials, same_rate
+from skeeg.trials import EEGArray, channel_key, channel_map, open_trials, same_rate
 
 _ENOUGH = 2 / 3  # share of a decoder's channels that must be there; the others are interpolated
 _SPARE = 2  # samples by which a window may be short: ends of Epochs are rounded
@@ -54,12 +54,18 @@ class MatchRecording(TrialTransformer):
         When a parameter is wrong, names or rate are not known, too few channels are there, trials are shorter
         than the window, or the rate is too low for the band.
 
+    Warns
+    -----
+    UserWarning
+        When the trials do not hold the window, channels of ``ch_names`` or of the trials' own are
+        interpolated, or channels that are needed are constant.
+
     Notes
     -----
     Names match whatever their case and what recorders put around them, see
     :func:`skeeg.trials.channel_key`. A window that would begin before the first sample, or end after the
-    last, is moved to where the trial is. The filter is a Butterworth one of order 4, forward and backward,
-    over the trial and two seconds of its mirror image at each end, before the window is cut.
+    last, is moved to where the trial is, with a warning. The filter is a Butterworth one of order 4, forward
+    and backward, over the trial and two seconds of its mirror image at each end, before the window is cut.
 
     Examples
     --------
@@ -110,7 +116,6 @@ class MatchRecording(TrialTransformer):
         self.tmin = tmin
         self.missing_channels = missing_channels
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Check that trials can be matched; nothing is learned.
 
@@ -142,22 +147,27 @@ class MatchRecording(TrialTransformer):
         """
         trials = open_trials(X)
         matrix, sfreq = self._plan(trials)
+        tmin = self.tmin if trials.tmin is None else trials.tmin
         n_times = round(self.duration * self.new_sfreq)
         matched = np.empty((len(trials), len(self.channels), n_times), dtype=np.float32)
         up, down = rational(self.new_sfreq, sfreq)
         sos = signal.butter(4, [self.low, self.high], "bandpass", output="sos", fs=self.new_sfreq)
-        first = None
+        first, silent = None, np.ones(len(self.channels), dtype=bool)
         for begin, batch in zip(range(0, len(trials), _BATCH), trials.batches(_BATCH), strict=True):
             if matrix is not None:
                 batch = matrix @ batch
+            silent &= (batch == batch[:, :, :1]).all(axis=(0, 2))
             if up != down:
                 batch = signal.resample_poly(batch, up, down, axis=2, padtype="line")
             if first is None:
-                first = self._first_sample(_time_of_start(X, self.tmin), batch.shape[2])
+                first = self._first_sample(tmin, batch.shape[2])
             mirrored = min(round(_REFLECTED * self.new_sfreq), batch.shape[2] - 1)
             batch = np.pad(batch, ((0, 0), (0, 0), (mirrored, mirrored)), mode="reflect")
             batch = signal.sosfiltfilt(sos, batch, axis=2)[:, :, mirrored + first :]
             matched[begin : begin + len(batch)] = _of_length(batch, n_times)
+        if silent.any():
+            names = [name for name, is_silent in zip(self.channels, silent, strict=True) if is_silent]
+            _warn(f"channels {names} are constant: mark them bad in Epochs, or leave them out of X")
         return EEGArray(matched, float(self.new_sfreq), self.channels, trials.labels)
 
     def described(self, ch_names):
@@ -180,6 +190,7 @@ class MatchRecording(TrialTransformer):
 
     def _plan(self, trials):
         """Get the matrix of channels (None where nothing changes) and the sampling rate of trials."""
+        self._validate_params()  # here, as what needs no fit is not looked at by fit
         names = self.ch_names if trials.ch_names is None else trials.ch_names
         if names is None:
             raise ValueError(
@@ -209,15 +220,39 @@ class MatchRecording(TrialTransformer):
                 f"{self.duration:g} s are needed: cut trials of at least {self.duration:g} s, best from "
                 f"{self.start:g} s after the cue"
             )
+        matrix = self.channel_map(names)
         absent = self._absent(names)
+        if absent and (self.ch_names is None or absent != self._absent(self.ch_names)):
+            _warn(f"channels {absent} are not in X, or bad: they are interpolated from the others")
+        return matrix, sfreq
+
+    def channel_map(self, ch_names):
+        """Get the matrix that makes the decoder's channels out of a montage.
+
+        Parameters
+        ----------
+        ch_names : sequence of str
+            Channel names of the recording.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_wanted, n_channels), or None
+            As of :func:`skeeg.trials.channel_map`.
+
+        Raises
+        ------
+        ValueError
+            When too few channels are there.
+        """
+        absent = self._absent(ch_names)
         there = [name for name in self.channels if name not in absent]
         if len(there) < _ENOUGH * len(self.channels) or (absent and self.missing_channels == "raise"):
             enough = "all" if self.missing_channels == "raise" else "at least two thirds"
             raise ValueError(
                 f"X has {there} of the channels that are needed, and not {absent}; {enough} must be there. "
-                f"Its channels are {list(names)}"
+                f"Its channels are {list(ch_names)}"
             )
-        return channel_map(names, self.channels, "interpolate"), sfreq
+        return channel_map(ch_names, self.channels, "interpolate")
 
     def _absent(self, ch_names):
         there = {channel_key(name) for name in ch_names}
@@ -230,7 +265,16 @@ class MatchRecording(TrialTransformer):
     def _first_sample(self, tmin, n_times):
         """Where the window begins: at its time after the cue, or as near as the trial goes."""
         latest = max(0, n_times - round(self.duration * self.new_sfreq))
-        return min(max(0, round((self.start - tmin) * self.new_sfreq)), latest)
+        wanted = round((self.start - tmin) * self.new_sfreq)
+        first = min(max(0, wanted), latest)
+        if abs(first - wanted) > _SPARE:
+            start, end = tmin + first / self.new_sfreq, tmin + n_times / self.new_sfreq
+            _warn(
+                f"trials last from {tmin:g} to {end:.4g} s after the cue, the window is {self.start:g} to "
+                f"{self.start + self.duration:g} s: what is decoded is {start:.4g} to "
+                f"{start + self.duration:.4g} s. Give tmin where the trials begin at another time"
+            )
+        return first
 
     def __sklearn_is_fitted__(self):
         return True
@@ -241,10 +285,8 @@ class MatchRecording(TrialTransformer):
         return tags
 
 
-def _time_of_start(X, tmin):
-    if not holds_epochs(X):
-        return tmin
-    return float((X[0] if isinstance(X, (list, tuple)) else X).tmin)
+def _warn(message):
+    warnings.warn(message, UserWarning, stacklevel=4)
 
 
 def _of_length(batch, n_times):

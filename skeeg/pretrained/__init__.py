@@ -87,7 +87,7 @@ def load_pretrained(
         Time of an array's first sample in seconds after the cue; Epochs know theirs.
     start : float or None, default=None
         Start of the window of 3 s that is decoded, in seconds after the cue; the decoder's own when None. A
-        trial that does not reach so far is decoded where it is.
+        trial that does not reach so far is decoded where it is, with a warning.
     alignment : {"single", "causal", "together"}, default="single"
         What a trial is aligned by, besides the people that the decoder learned from. "single": itself, so
         that trials passed together do not influence each other. "causal": itself and the trials before it in
@@ -112,6 +112,12 @@ def load_pretrained(
     ------
     ValueError
         When there is no such decoder, or none that fits the channels; the message lists what is needed.
+
+    Warns
+    -----
+    UserWarning
+        By ``predict``, when the trials do not hold the window, or channels are interpolated of which nothing
+        was printed, or are constant.
 
     Notes
     -----
@@ -151,6 +157,8 @@ def load_pretrained(
         tmin=tmin,
         missing_channels=missing_channels,
     )
+    if ch_names is not None:
+        recording.channel_map(ch_names)  # raises where a decoder asked for by name does not fit
     if verbose:
         said = "" if ch_names is None else f": {recording.described(ch_names)}"
         print(f"{decoder.name}{said}")

@@ -97,11 +97,14 @@ class TrialReader:
         Sampling rate in Hz.
     ch_names : tuple of str or None
         Channel names.
+    tmin : float or None
+        Time of the first sample, in seconds after the event.
     """
 
     def __init__(self, source, dtype):
         self._source, self.dtype, self._order = source, dtype, None
         self.shape, self.sfreq, self.ch_names = source.shape, source.sfreq, source.ch_names
+        self.tmin = source.tmin
         self._map = file_map(source.held)
 
     def __len__(self):

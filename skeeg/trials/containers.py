@@ -47,6 +47,8 @@ class Source:
         Sampling rate in Hz.
     ch_names : tuple of str or None
         Channel names.
+    tmin : float or None
+        Time of the first sample, in seconds after the event.
     """
 
     held: Any
@@ -55,6 +57,7 @@ class Source:
     sfreq: float | None = None
     ch_names: tuple[str, ...] | None = None
     known_labels: np.ndarray | None = None
+    tmin: float | None = None
 
     def read(self, start, stop):
         """Read the trials from ``start`` to ``stop``, in the unit that networks expect."""
@@ -262,14 +265,17 @@ def _of_epochs(epochs_list):
     epochs_list = [e if e.preload else e.copy().drop_bad(verbose="error") for e in epochs_list]
     kinds = [(e.info["sfreq"], len(e.times), _good_names(e)) for e in epochs_list]
     sfreq, n_times, names = kinds[0]
+    starts = [float(e.tmin) for e in epochs_list]
     if any(kind[1:] != (n_times, names) or not same_rate(kind[0], sfreq) for kind in kinds):
         described = sorted({(float(rate), times, len(channels)) for rate, times, channels in kinds})
         raise ValueError(
             "Epochs differ in channel names or order, sampling rate or length; (sfreq, n_times, n_chans): "
             f"{described}. Pick, re-order or resample them to agree"
         )
+    if max(starts) - min(starts) > 0.5 / sfreq:
+        raise ValueError(f"Epochs begin at other times after their events: tmin={sorted(set(starts))}")
     shape = (sum(map(len, epochs_list)), len(names), n_times)
-    return _EpochsSource(epochs_list, shape, np.dtype(np.float64), float(sfreq), names)
+    return _EpochsSource(epochs_list, shape, np.dtype(np.float64), float(sfreq), names, tmin=starts[0])
 
 
 def _good_eeg(epochs):
@@ -365,6 +371,7 @@ def _of_data_array(X):
         steps = np.diff(times) if times.dtype.kind == "f" else np.zeros(1)  # seconds
         if steps.min() > 0 and np.allclose(steps, steps[0], rtol=1e-3):
             known["sfreq"] = float(len(steps) / (times[-1] - times[0]))
+            known["tmin"] = float(times[0])
     return Source(numbers(X), tuple(X.shape), np.dtype(X.dtype), **known)
 
 

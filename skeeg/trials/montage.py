@@ -9,12 +9,16 @@ import numpy as np
 
 # names of the 10-20 system that the 10-10 system changed
 _RENAMED = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
-# what recorders put around an electrode's name: "EEG C3-Ref", "EEG:C3", "C3..", "C3-A2". Other names after a
+# what recorders put around a name: "EEG C3-Ref", "EEG:C3", "POL C3", "C3..", "C3-A2". Other names after a
 # dash, as in "C3-Cz", are electrodes: a bipolar channel is none of the two.
-_BEFORE = re.compile(r"^eeg[\s:_-]+")
+_BEFORE = re.compile(r"^(eeg|pol)[\s:_-]+")
 _AFTER = re.compile(
     r"(\.+|[\s_-]+(ref|reference|a1|a2|m1|m2|a1a2|m1m2|le|ar|avg|average|car|linked|lm|nose))$"
 )
+# Caps of 128 electrodes and more have names by their plugs, A1 to D32: their C3 is another electrode. Of the
+# 10-10 system, A1, A2 and C1 to C6 look like that.
+_PLUG = re.compile(r"[a-d]\d{1,2}")
+_MOST_LIKE_PLUGS = 8
 
 
 def channel_key(name):
@@ -29,11 +33,18 @@ def channel_key(name):
     -------
     str
 
+    Raises
+    ------
+    ValueError
+        When it is no text.
+
     Examples
     --------
     >>> [channel_key(name) for name in ("C3", "EEG C3-Ref", "c3..", "T3", "C3-Cz")]
     ['c3', 'c3', 'c3', 't7', 'c3-cz']
     """
+    if not isinstance(name, str):
+        raise ValueError(f"{name!r} is no channel's name: names are text, such as 'C3'")
     key = _AFTER.sub("", _BEFORE.sub("", name.strip().casefold())).strip()
     return _RENAMED.get(key, key)
 
@@ -58,8 +69,8 @@ def channel_map(ch_names, wanted, missing="raise"):
     Raises
     ------
     ValueError
-        When channels are missing and may not, or cannot, be interpolated, or two channels of the recording
-        are one electrode by their names.
+        When channels are missing and may not, or cannot, be interpolated, two channels of the recording
+        are one electrode by their names, or the names are those of a cap's plugs.
 
     Notes
     -----
@@ -74,6 +85,11 @@ def channel_map(ch_names, wanted, missing="raise"):
            [0., 1., 0.]], dtype=float32)
     """
     own = {channel_key(name): i for i, name in enumerate(ch_names)}
+    if sum(_PLUG.fullmatch(key) is not None for key in own) > _MOST_LIKE_PLUGS:
+        raise ValueError(
+            f"the channels {list(ch_names)[:4]}, ... are called by their plugs, where C3 is not the C3 of "
+            "the 10-10 system: rename them by their places on the head"
+        )
     matrix = np.zeros((len(wanted), len(ch_names)), dtype=np.float32)
     absent = []
     for row, name in enumerate(wanted):
@@ -92,12 +108,13 @@ def channel_map(ch_names, wanted, missing="raise"):
                 f"the pretrained network wants the channels {names}, which X does not have (it has "
                 f'{list(ch_names)}). missing_channels="interpolate" makes them out of the others'
             )
-        matrix[absent] = _interpolation(ch_names, names)
+        matrix[absent] = _interpolation(tuple(ch_names), tuple(names))
     if len(ch_names) == len(wanted) and np.array_equal(matrix, np.eye(len(wanted))):
         return None
     return matrix
 
 
+@functools.lru_cache(maxsize=16)
 def _interpolation(ch_names, absent):
     """Weights of channels in absent ones: (n_absent, n_channels)."""
     import mne
@@ -112,8 +129,8 @@ def _interpolation(ch_names, absent):
         )
     if len(placed) < 4:
         raise ValueError(
-            f"channels {absent} cannot be interpolated: of the channels of X, {list(ch_names)}, at least 4 "
-            "must have names of the standard 10-05 montage"
+            f"channels {list(absent)} cannot be interpolated: of the channels of X, {list(ch_names)}, at "
+            "least 4 must have names of the standard 10-05 montage"
         )
     names = [known[key] for key in placed] + [known[channel_key(name)] for name in absent]
     # Interpolation is linear: what it makes of unit impulses are its weights.
