@@ -1,8 +1,13 @@
-"""Where networks run: what a user says of a device, turned into one that is there."""
+"""Where networks run: what a user says of a device, turned into one that is there; threads after a fork."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 import torch
+
+_PROCESS = os.getpid()  # of which another process may be a fork
 
 
 def resolve_device(device):
@@ -35,3 +40,17 @@ def resolve_device(device):
             'device="auto" takes what there is'
         ) from error
     return resolved
+
+
+@contextlib.contextmanager
+def threads_for_operations():
+    """Let single operations have PyTorch's threads, but in a fork, which would wait for them in vain."""
+    n_threads = torch.get_num_threads()
+    if os.getpid() == _PROCESS or n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)

@@ -1,5 +1,9 @@
 """The same seed gives the same network, whatever the number of threads and the process."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -46,3 +50,58 @@ def test_processes_change_no_bit(two_threads):
     elsewhere = Parallel(n_jobs=2)(delayed(fit)(name, (3, 480), 32, 1) for name in NAMES)
     for name, result in zip(NAMES, elsewhere, strict=True):
         assert_same(fit(name, (3, 480), 32, 2), result)
+
+
+FORKS = """
+import io, multiprocessing, sys, warnings
+import numpy as np, torch
+from torch import nn
+import skeeg
+
+class ConvNet(nn.Module):  # of another: its operations share PyTorch's threads
+    def __init__(self, n_chans, n_outputs):
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(n_chans, 2000, 5), nn.Linear(2000, n_outputs)
+
+    def forward(self, x):
+        return self.head(self.conv(x).square().mean(-1).log())
+
+class ConvClassifier(skeeg.EEGClassifier):
+    module = ConvNet
+
+def outputs(clf, X, y):
+    methods = clf.predict, clf.predict_proba, clf.predict_log_proba, clf.decision_function, clf.transform
+    found = [method(X) for method in methods] + [clf.score(X, y), clf.fit(X, y).predict_proba(X)]
+    found.append(clf.partial_fit(X, y).predict_proba(X))
+    clf.save(sys.argv[1])
+    return found + [skeeg.load(sys.argv[1], classes=[ConvClassifier]).predict_proba(X)]
+
+def send(pipe, *args):
+    pipe.send(outputs(*args))
+
+warnings.simplefilter("ignore")
+torch.set_num_threads(2)
+X = np.random.default_rng(0).normal(0, 10, (40, 4, 250)).astype(np.float32)
+y = np.arange(40) % 2
+context = multiprocessing.get_context("fork")
+for cls in (ConvClassifier, skeeg.SSTDPNClassifier):
+    clf = cls(max_epochs=1, random_state=0, verbose=0).fit(X, y)
+    torch.randn(2000, 2000).softmax(1)  # threads of PyTorch's are there, and will not be in the fork
+    here, there = context.Pipe(False)
+    process = context.Process(target=send, args=(there, clf, X, y))
+    process.start()
+    found = here.recv() if here.poll(60) else None
+    process.kill()
+    assert found is not None, f"{cls.__name__} hangs"
+    for one, other in zip(found, outputs(clf, X, y), strict=True):
+        np.testing.assert_array_equal(one, other)
+print("survived")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_all_that_is_public_survives_a_fork(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, str(tmp_path / "saved")], capture_output=True, text=True, timeout=200
+    )
+    assert done.stdout == "survived\n", done.stderr

@@ -10,7 +10,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from skeeg.devices import resolve_device
+from skeeg.devices import resolve_device, threads_for_operations
 from skeeg.estimators.adapt import find_pretrained, match_recordings, warn_of_other_labels
 from skeeg.estimators.data import (
     as_tensor,
@@ -25,7 +25,7 @@ from skeeg.estimators.data import (
     warn_of_another_scale,
 )
 from skeeg.estimators.iterators import TrialDataset, TrialIterator, check_samplers, goes_by_place
-from skeeg.estimators.net import TrialNet, threads_for_operations
+from skeeg.estimators.net import TrialNet
 from skeeg.estimators.parameters import check_callbacks
 from skeeg.estimators.randomness import Augmenter, own_randomness
 from skeeg.estimators.schedules import schedules
@@ -289,7 +289,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """Train; on an error, leave the estimator as it was."""
         before = dict(vars(self))
         warm = not options["afresh"]
-        trained = Rollback((self.module_, self.criterion_, self.optimizer_), self.history) if warm else None
+        if warm:
+            with threads_for_operations():
+                trained = Rollback((self.module_, self.criterion_, self.optimizer_), self.history)
         try:
             return self._fit(*args, **options)
         except DivergenceError:
@@ -298,7 +300,8 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             vars(self).clear()
             vars(self).update(before)
             if warm:
-                trained.undo()
+                with threads_for_operations():
+                    trained.undo()
             raise
 
     def _fit(self, X, y, sample_weight, groups, *, afresh, classes=None, continuing=False):

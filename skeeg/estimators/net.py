@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
-import os
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from skorch.callbacks import Callback, EpochTimer
 from skorch.history import History
 from torch import nn
 
+from skeeg.devices import threads_for_operations
 from skeeg.estimators.adapt import freeze_encoder, start_from
 from skeeg.estimators.components import (
     check_log_probabilities,
@@ -48,7 +47,6 @@ from skeeg.modules.losses import DualPrototypeLoss
 from skeeg.plain import plain
 from skeeg.trials import open_trials
 
-_PROCESS = os.getpid()  # of which another process may be a fork
 _BATCH_METHODS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 # What scikit-learn and the documentation name; the rest of skorch's net works, but is not for users.
@@ -475,20 +473,6 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
         """Networks of skeeg share trials among threads, others leave that to single operations."""
         shares = isinstance(self.module_, EEGModule) and self.device_.type == "cpu" and not self.compile
         return threads_for_pieces() if shares else threads_for_operations()
-
-
-@contextlib.contextmanager
-def threads_for_operations():
-    """Let single operations have PyTorch's threads, but in a fork, which would wait for them in vain."""
-    n_threads = torch.get_num_threads()
-    if os.getpid() == _PROCESS or n_threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def _text(value):

@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
+from skeeg.devices import threads_for_operations
 from skeeg.persistence import learned, others, steps
 from skeeg.persistence.format import unpack
 from skeeg.persistence.registry import Kept, find_later, known_classes
@@ -20,6 +21,7 @@ _LARGEST = 2**63  # whole numbers beyond are no parameter of anything
 _LARGEST_TRIAL = 2**20  # numbers in a trial that an estimator is tried with
 
 
+@threads_for_operations()
 def from_bytes(data, classes=(), name="the file", device="auto"):
     """Get the estimator back from the content of its file."""
     description, tensors = unpack(data, name)

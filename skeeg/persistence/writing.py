@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils._metadata_requests import SIMPLE_METHODS
 
+from skeeg.devices import threads_for_operations
 from skeeg.persistence import others, steps
 from skeeg.persistence.format import pack
 from skeeg.persistence.registry import Kept, is_kept, name_of
@@ -83,6 +84,7 @@ class Writer:
     def __init__(self):
         self.tensors, self.own = {}, set()
 
+    @threads_for_operations()
     def file_of(self, estimator):
         """Get the content of the file of an estimator."""
         return pack(self.encode(estimator, type(estimator).__name__), self.tensors)
