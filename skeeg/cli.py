@@ -178,6 +178,7 @@ def _predict(arguments, error):
 
     from skeeg.datasets import load_epochs
     from skeeg.pretrained import load_pretrained
+    from skeeg.trials import open_trials
 
     parts = []
     for path in arguments.data:
@@ -186,10 +187,9 @@ def _predict(arguments, error):
                 import mne
 
                 X = mne.read_epochs(path, verbose="error")  # which know when the cue was
-                ch_names = X.ch_names
             else:
                 X, _, _ = load_epochs([path])
-                ch_names = X.ch_names
+            ch_names = open_trials(X).ch_names  # of Epochs, the good EEG channels
             decoder = load_pretrained(
                 arguments.decoder, ch_names=ch_names, alignment=arguments.alignment, verbose=False
             )

@@ -171,7 +171,7 @@ def test_what_there_is_not_is_said(sample, options, message):
         (lambda X: EEGArray(X, None, X.ch_names), "sampling rate of X is not known: give sfreq"),
         (lambda X: X[:, :, :400], "trials of 400 samples at 160 Hz last 2.5 s, and 3 s are needed"),
         (lambda X: EEGArray(X[:, :, ::3], 160 / 3, X.ch_names), "holds nothing above 26.6667 Hz"),
-        (lambda X: X[:, :10], "needed, and not .*at least two thirds must be there"),
+        (lambda X: X[:, :10], "needed, and not .*two thirds .* ch_names=.* finds a decoder"),
     ],
 )
 def test_trials_that_cannot_be_decoded_are_refused(sample, make, message):
@@ -292,6 +292,17 @@ def test_the_command_predicts_without_training(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["predict", "--data", str(path), "--decoder", "feet"])
     assert stopped.value.code == 2 and "left-right-hand" in capsys.readouterr().err
+
+
+def test_the_command_says_what_becomes_of_bad_channels(sample, tmp_path, capsys):
+    from skeeg.cli import main
+
+    X, _ = one_person(sample)
+    epochs = as_epochs(X[:1])
+    epochs.info["bads"] = ["C1"]
+    epochs.save(tmp_path / "mine-epo.fif", verbose="error")
+    assert main(["predict", "--data", str(tmp_path / "mine-epo.fif")]) == 0
+    assert "20 of 21 channels are there, C1 interpolated from the others" in capsys.readouterr().err
 
 
 def test_decoders_are_compared_by_name_and_know_their_labels():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 
@@ -230,6 +231,7 @@ def _try_out(estimator):
         return
     trials = 10 * np.random.default_rng(0).standard_normal((2, n_chans, n_times), dtype=np.float32)
     methods = ("predict_proba", "predict", "transform")
+    estimator = copy.deepcopy(estimator)  # one that remembers what it sees is not to remember this
     compute = next(getattr(estimator, method) for method in methods if hasattr(estimator, method))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of noise

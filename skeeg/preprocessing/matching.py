@@ -250,7 +250,8 @@ class MatchRecording(TrialTransformer):
             enough = "all" if self.missing_channels == "raise" else "at least two thirds"
             raise ValueError(
                 f"X has {there} of the channels that are needed, and not {absent}; {enough} must be there. "
-                f"Its channels are {list(ch_names)}"
+                f"Its channels are {list(ch_names)}; load_pretrained(task, ch_names=...) finds a decoder "
+                "that fits them, where there is one"
             )
         return channel_map(ch_names, self.channels, "interpolate")
 
