@@ -105,3 +105,35 @@ def test_all_that_is_public_survives_a_fork(tmp_path):
         [sys.executable, "-c", FORKS, str(tmp_path / "saved")], capture_output=True, text=True, timeout=200
     )
     assert done.stdout == "survived\n", done.stderr
+
+
+HASHES = """
+import joblib, numpy as np, pickle, skeeg, sys, warnings
+from sklearn.frozen import FrozenEstimator
+warnings.simplefilter("ignore")
+elsewhere = [np.ones(1000) for _ in range(int(sys.argv[1]))]
+X = np.random.default_rng(0).normal(0, 10, (12, 3, 250)).astype(np.float32)
+params = {"max_epochs": 2, "random_state": 0, "verbose": 0, "train_split": 0.25}
+fitted = skeeg.AttentionBaseNetClassifier(**params).fit(X, [0, 1] * 6)
+unlike = skeeg.AttentionBaseNetClassifier(**params).fit(-X, [0, 1] * 6)
+twin = pickle.loads(pickle.dumps(fitted))
+kinds = skeeg.AttentionBaseNetClassifier(pretrained=FrozenEstimator(fitted)), fitted, unlike, twin
+print(*map(joblib.hash, kinds))
+"""
+
+
+def test_an_estimator_has_one_hash_in_all_processes():
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", HASHES, n],
+            env=os.environ | {"PYTHONHASHSEED": n},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for n in ("1", "200")
+    ]
+    assert runs[0] == runs[1]
+    starting, fitted, unlike, twin = runs[0]
+    assert fitted == twin
+    assert len({starting, fitted, unlike}) == 3

@@ -19,7 +19,6 @@ from joblib.hashing import NumpyHasher
 
 from skeeg import persistence
 from skeeg._version import __version__
-from skeeg.estimators.base import EEGClassifier
 from skeeg.evaluation.calibration import OwnTrials
 from skeeg.evaluation.results import TABLES
 from skeeg.evaluation.running import check_probabilities
@@ -91,25 +90,13 @@ def _hash(content):
 
 
 class _Hasher(NumpyHasher):
-    """joblib's hash, which is the same in every process for networks too."""
+    """joblib's hash, which is the same in every process for tensors too."""
 
     def reducer_override(self, obj):
         if isinstance(obj, torch.Tensor):  # torch pickles where a tensor lies in memory
             values = obj.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
             return torch.Tensor, (str(obj.dtype), tuple(obj.shape), values)
-        if isinstance(obj, EEGClassifier):
-            return type(obj), (_state_of(obj),)
         return NotImplemented
-
-
-def _state_of(network):
-    """What decides the predictions of a network: its parameters, or the file of a fitted one."""
-    if not network.__sklearn_is_fitted__():
-        return sorted(network.get_params(deep=False).items())
-    try:
-        return persistence.to_bytes(network)
-    except Exception:  # a part of it cannot be saved
-        return vars(network)
 
 
 def _pretrained_files(pipeline):

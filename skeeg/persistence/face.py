@@ -9,6 +9,7 @@ import torch
 from torch.serialization import default_restore_location
 
 from skeeg.devices import resolve_device
+from skeeg.persistence.hashing import held_by, is_hashing
 from skeeg.persistence.hub import push_to_hub
 from skeeg.persistence.reading import from_bytes
 from skeeg.persistence.registry import Kept
@@ -95,6 +96,8 @@ class Savable(Kept, registered=False):
         vars(self).update(vars(found))
 
     def __reduce_ex__(self, protocol):
+        if is_hashing():
+            return _awaiting_state, (type(self),), held_by(self)
         state = {name: value for name, value in vars(self).items() if name != "_compiled"}
         if self.initialized_ and self.device_.type != "cpu":
             del state["device_"]
