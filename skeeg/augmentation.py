@@ -114,12 +114,12 @@ class SegmentRecombination(_RandomAugmentation):
         self.probability = probability
 
     def _transform(self, X, y, generator):
-        n_times = X.shape[2]
-        if n_times < self.n_segments:
-            raise ValueError(f"n_segments={self.n_segments} do not fit trials of {n_times} samples")
+        n_times, n_segments = X.shape[2], int(self.n_segments)
+        if n_times < n_segments:
+            raise ValueError(f"n_segments={n_segments} do not fit trials of {n_times} samples")
         same_class = (y[:, None] == y).float()
-        donors = torch.multinomial(same_class, self.n_segments, replacement=True, generator=generator)
-        bounds = [n_times * segment // self.n_segments for segment in range(self.n_segments + 1)]
+        donors = torch.multinomial(same_class, n_segments, replacement=True, generator=generator)
+        bounds = [n_times * segment // n_segments for segment in range(n_segments + 1)]
         segments = [
             X[donors[:, segment], :, start:stop] for segment, (start, stop) in enumerate(pairwise(bounds))
         ]
