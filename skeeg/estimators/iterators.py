@@ -7,6 +7,8 @@ from skorch.dataset import Dataset
 
 from skeeg.modules.layers.window_sums import carry_sums
 
+_SMALL = 2**23  # bytes that sums of trials may take, however few the trials
+
 
 class TrialDataset(Dataset):
     """Trials in memory with their class codes and weights.
@@ -112,12 +114,16 @@ class TrialIterator:
         ----------
         window_sums : callable
             Gives the sums of trials, see :func:`skeeg.modules.layers.window_sums.carry_sums`. They are kept
-            where they take no more memory than the trials.
+            where they take no more memory than trials that are few, or an eighth of it.
         """
         n, one = len(self.dataset), self._X[:1]
-        if window_sums(one).nbytes <= one.nbytes:
-            parts = torch.arange(n, device=self._X.device).split(256)
-            self._sums = torch.cat([window_sums(self._trials(part)) for part in parts])
+        size = n * window_sums(one).nbytes
+        if size <= n * one.nbytes and size <= max(n * one.nbytes / 8, _SMALL):
+            for part in torch.arange(n, device=self._X.device).split(256):
+                sums = window_sums(self._trials(part))
+                if self._sums is None:
+                    self._sums = sums.new_empty(n, *sums.shape[1:])
+                self._sums[part] = sums
 
     def _bounds(self, n):
         size = self.batch_size
