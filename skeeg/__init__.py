@@ -10,7 +10,7 @@ from skeeg.estimators.sinc_shallow_net import SincShallowNetClassifier
 from skeeg.estimators.sstdpn import SSTDPNClassifier
 from skeeg.persistence import from_pretrained, load, push_to_hub, save
 from skeeg.preprocessing import EuclideanAlignment, Scaler
-from skeeg.trials import EEGArray
+from skeeg.trials import EEGArray, find_faults
 
 __all__ = [
     "AttentionBaseNetClassifier",
@@ -22,6 +22,7 @@ __all__ = [
     "Scaler",
     "SincShallowNetClassifier",
     "__version__",
+    "find_faults",
     "from_pretrained",
     "load",
     "push_to_hub",

@@ -8,9 +8,8 @@ an average reference, interpolated channels and short trials do no harm.
 from __future__ import annotations
 
 import numpy as np
-from pyriemann import spatialfilters
+from pyriemann import estimation, spatialfilters
 from pyriemann.classification import MDM
-from pyriemann.estimation import Covariances
 from pyriemann.tangentspace import TangentSpace
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_selection import SelectKBest, mutual_info_classif
@@ -19,6 +18,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from skeeg.persistence import Kept, learned, register
 from skeeg.preprocessing import BandPass, EuclideanAlignment
+
+_NO_POWER = 1e-16  # of a trial, as a share of the median in fit: what rounding leaves of a constant
 
 
 def make_csp_lda(sfreq=None, low=8.0, high=30.0, *, n_components=6, recenter=False):
@@ -216,6 +217,41 @@ def mutual_information(X, y):
     return mutual_info_classif(X, y, random_state=0)
 
 
+class Covariances(Kept, estimation.Covariances):
+    """pyRiemann's covariances, which name the trials that have none.
+
+    Parameters
+    ----------
+    estimator : str or callable, default="oas"
+        How a trial's covariance is estimated, see ``pyriemann.estimation.Covariances``.
+
+    Attributes
+    ----------
+    power_ : float
+        Median power of the trials of ``fit``.
+    """
+
+    _learned = {"power_": learned.number(0)}
+    kwds = {}  # options of pyRiemann's estimators
+
+    def __init__(self, estimator="oas"):
+        self.estimator = estimator
+
+    def fit(self, X, y=None):
+        self.power_ = float(np.median(_powers(X)))
+        return super().fit(X, y)
+
+    def transform(self, X):
+        powerless = np.flatnonzero(_powers(X) <= _NO_POWER * self.power_).tolist()
+        if powerless:
+            raise ValueError(
+                f"trials {powerless[:10]}{'...' * (len(powerless) > 10)} of {len(X)} are flat, and have no "
+                "covariance that could be inverted. To drop them: faults = skeeg.find_faults(X); "
+                "np.delete(X, faults.trials, axis=0), and of y"
+            )
+        return super().transform(X)
+
+
 class CSP(Kept, spatialfilters.CSP):
     """pyRiemann's CSP that takes labels in any container, and trials of one channel as they are."""
 
@@ -231,7 +267,7 @@ class CSP(Kept, spatialfilters.CSP):
 def _covariance_steps(sfreq, low, high, recenter):
     """(n_trials, n_chans, n_times) -> (n_trials, n_chans, n_chans) in the band."""
     alignment = [("euclideanalignment", EuclideanAlignment())] if recenter else []
-    return [("bandpass", BandPass(low, high, sfreq)), *alignment, ("covariances", Covariances("oas"))]
+    return [("bandpass", BandPass(low, high, sfreq)), *alignment, ("covariances", Covariances())]
 
 
 def _csp_steps(sfreq, low, high, n_components, recenter):
@@ -241,3 +277,8 @@ def _csp_steps(sfreq, low, high, n_components, recenter):
 
 def _shrunk_lda():
     return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+
+
+def _powers(X):
+    """Mean square of each trial, (n_trials,)."""
+    return np.array([np.mean(np.square(trial, dtype=np.float64)) for trial in np.asarray(X)])

@@ -131,3 +131,33 @@ def test_trials_of_another_unit_are_pointed_out(make):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         pipeline.predict(3 * X)
+
+
+@all_baselines
+@pytest.mark.parametrize("recenter", [False, True])
+def test_flat_trials_are_named(make, recenter, recording):
+    X, y = np.array(recording[0]), recording[1]
+    flat = X.copy()
+    flat[[3, 40]] = 0
+    flat[7] = 1234.5
+    pipe = make(125.0, recenter=recenter)
+    message = r"trials \[3, 7, 40\] of 80 are flat, .*np.delete\(X, faults.trials, axis=0\), and of y"
+    with (
+        pytest.warns(UserWarning, match=r"in trials \[3, 7, 40\] of 80, all channels are flat"),
+        pytest.raises(ValueError, match=message),
+    ):
+        pipe.fit(flat[:80], y[:80])
+    pipe.fit(X[:80], y[:80])
+    with pytest.raises(ValueError, match=message):
+        pipe.predict(flat[:80])
+    assert pipe.predict(np.delete(flat, [3, 7, 40], axis=0)).shape == (117,)
+
+
+@all_baselines
+def test_a_flat_channel_in_a_trial_is_named_and_does_no_harm(make, recording):
+    X, y = np.array(recording[0]), recording[1]
+    X[7, 2] = 0
+    with pytest.warns(UserWarning, match=r"in trials \[7\] of 80, channels \[2\] are flat"):
+        pipe = make(125.0).fit(X[:80], y[:80])
+    assert pipe.score(X[80:], y[80:]) > 0.75
+    assert pipe.predict(X[7:8]).shape == (1,)

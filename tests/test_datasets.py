@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import _safe_indexing
 
 import skeeg
-from skeeg import EEGArray
+from skeeg import EEGArray, find_faults
 from skeeg.datasets import fetch_eegbci, load_motor_imagery, make_motor_imagery
 from skeeg.trials import as_trials, epochs_labels
 
@@ -337,6 +337,14 @@ def recordings(subject, runs):
         name = f"S{subject:03d}/S{subject:03d}R{run:02d}.edf"
         if not any(Path(folder).glob(f"*/files/*/*/{name}")):
             pytest.skip(f"{name} is not in MNE_DATASETS_EEGBCI_PATH")
+
+
+@pytest.mark.parametrize("subjects", [1, 3, 17, [1, 3, 17, 20]])
+def test_no_fault_is_found_in_eegbci(subjects):
+    for subject in np.atleast_1d(subjects):
+        recordings(subject, (4,))
+    X, _, _ = fetch_eegbci(subjects, runs=4)
+    assert str(find_faults(X)) == ""
 
 
 def test_eegbci_gives_fists_in_microvolts():

@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+import re
 import types
+import warnings
 from pathlib import Path
 
 import joblib
@@ -13,10 +15,10 @@ import pytest
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
-from skeeg import AttentionBaseNetClassifier, EEGArray, EuclideanAlignment, Scaler
-from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm
+from skeeg import AttentionBaseNetClassifier, EEGArray, EuclideanAlignment, Scaler, find_faults
+from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm, make_tangent_space_lr
 from skeeg.preprocessing import BandPass
 from skeeg.trials import as_trials, epochs_labels, open_trials, same_rate
 
@@ -544,7 +546,7 @@ def test_complex_epochs_are_refused():
     "kind", ["float32", "float64", "lazy", "Epochs", "splits", "map", "windows", "order"]
 )
 def test_batches_are_the_whole(kind, size, monkeypatch, tmp_path):
-    monkeypatch.setattr("skeeg.trials._PIECE", 1000)  # two trials
+    monkeypatch.setattr("skeeg.trials.reading._PIECE", 1000)  # two trials
     np.save(tmp_path / "X.npy", DATA)
     epochs = make_epochs()
     X = {
@@ -657,3 +659,196 @@ def test_everything_names_the_trial_of_a_huge_value(estimator):
         if hasattr(estimator, method):
             with pytest.raises(ValueError, match=message):
                 getattr(estimator, method)(bad)
+
+
+# Faults ---------------------------------------------------------------------------------------------------
+
+TIMES = np.arange(300)
+TRIALS = np.arange(40)[:, np.newaxis]
+
+
+def make_eeg(n_trials=40, n_chans=8, n_times=300, seed=0):
+    """Noise like EEG in µV: power falls with frequency, channels and trials are of different loudness."""
+    rng = np.random.default_rng(seed)
+    spectrum = np.fft.rfft(rng.standard_normal((n_trials, n_chans, n_times)))
+    X = np.fft.irfft(spectrum / np.sqrt(1 + np.arange(spectrum.shape[2])), n_times)
+    return 40 * X * rng.uniform(0.4, 2.5, (n_chans, 1)) * rng.uniform(0.5, 3, (n_trials, 1, 1))
+
+
+def put(key, value):
+    def change(X):
+        X[key] = value
+        return X
+
+    return change
+
+
+def clipped_trial(X):
+    X[5] = np.clip(1000 * X[5], -3000, 3000)
+    return X
+
+
+def pulses(value, n_trials=40):
+    def change(X):
+        X[:, 6] = 0
+        X[:n_trials, 6, 40:55] = value
+        return X
+
+    return change
+
+
+EVERY = slice(None)
+FAULTY_TRIALS = {
+    "flat": (put(5, 0.0), r"in trials \[5\] of 40, all channels are flat"),
+    "at the rail": (put(5, 32767.0), r"in trials \[5\] of 40, all channels are flat"),
+    "one channel flat": (put((5, 3), 12.3), r"in trials \[5\] of 40, channels \[3\] are flat"),
+    "clipped": (clipped_trial, r"in trials \[5\] of 40, all channels are clipped"),
+    "half at the rail": (put((5, 3, TIMES > 150), 400), r"trials \[5\] of 40, channels \[3\] are clipped"),
+    "spike": (put((5, 3, 100), 1e5), r"in trials \[5\] of 40, channels \[3\] are over 30 times as loud"),
+    "drift": (lambda X: put(5, X[5] + 200 * TIMES)(X), r"trials \[5\] of 40, all channels are over 30 times"),
+}
+FAULTY_CHANNELS = {
+    "pulses": (pulses(769.0), "look like triggers"),
+    "pulses in volts": (pulses(7.69e8), "look like triggers"),
+    "pulses but in the last trial": (pulses(1.0, 39), "look like triggers"),
+    "a code a trial": (put((EVERY, 6), 769.0 + TRIALS % 2), "look like triggers"),
+    "codes on an offset": (put((EVERY, 6), 65280.0 + TIMES // 100 + TRIALS % 3), "look like triggers"),
+    "samples": (put((EVERY, 6), TIMES + 700.0 * TRIALS), "look like triggers"),
+    "samples backwards": (put((EVERY, 6), 700.0 * TRIALS - TIMES), "look like triggers"),
+    "many samples": (put((EVERY, 6), 1e9 + TIMES + 700.0 * TRIALS), "look like triggers"),
+    "seconds": (put((EVERY, 6), TIMES / 160 + 7.13 * TRIALS), "look like triggers"),
+    "bytes": (put((EVERY, 6), (TIMES + 7.0 * TRIALS) % 256), "look like triggers"),
+    "dead": (put((EVERY, 6), 0.0), "are constant"),
+    "dead in most trials": (put((slice(0, 30), 6), 3.0), "are constant"),
+    "another unit": (
+        lambda X: put((EVERY, 6), 1e4 * X[:, 6])(X),
+        "are over 1000 times as loud as the others",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), FAULTY_TRIALS.values(), ids=FAULTY_TRIALS)
+def test_faulty_trials_are_found(change, message):
+    X = change(make_eeg())
+    faults = find_faults(X)
+    assert faults.trials.tolist() == [5] and len(faults.channels) == 0
+    assert re.search(message, str(faults))
+    assert not find_faults(np.delete(X, faults.trials, axis=0))
+    for scale in (1e-6, 1e3):  # in any unit
+        assert find_faults(scale * X).trials.tolist() == [5]
+
+
+@pytest.mark.parametrize(("change", "message"), FAULTY_CHANNELS.values(), ids=FAULTY_CHANNELS)
+def test_faulty_channels_are_found(change, message):
+    X = change(make_eeg())
+    faults = find_faults(X)
+    assert faults.channels.tolist() == [6] and len(faults.trials) == 0
+    assert re.fullmatch(rf"channels \[6\] {message}.*", str(faults))
+    names = [f"E{i}" for i in range(8)]
+    assert str(find_faults(EEGArray(X, ch_names=names))).startswith("channels ['E6']")
+    assert not find_faults(np.delete(X, faults.channels, axis=1))
+
+
+def test_many_faults_are_told_in_few_words():
+    X = make_eeg()
+    X[:25] = 0
+    X[30, [2, 4]] = X[31, 2] = 0
+    assert str(find_faults(X)) == (
+        "in trials [0, 1, 2, 3, 4] and 20 more of 40, all channels are flat; "
+        "in trials [30, 31] of 40, channels [2, 4] are flat"
+    )
+    assert find_faults(X).trials.tolist() == [*range(25), 30, 31]
+    assert find_faults(0 * X).trials.tolist() == list(range(40))
+
+
+SOUND = {
+    "as it is": lambda X: X,
+    "volts": lambda X: 1e-6 * X,
+    "tiny unit": lambda X: 1e-15 * X,
+    "three channels": lambda X: X[:, :3],
+    "one channel": lambda X: X[:, :1],
+    "few trials": lambda X: X[:3],
+    "two trials": lambda X: X[:2],
+    "one trial": lambda X: X[:1],
+    "few samples": lambda X: X[..., :20],
+    "very few samples": lambda X: np.round(X[..., :15] / 5),
+    "two samples": lambda X: X[..., :2],
+    "one sample": lambda X: X[..., :1],
+    "float16": lambda X: X.astype(np.float16),
+    "float16 with an offset": lambda X: (X + 3000).astype(np.float16),
+    "whole numbers": lambda X: np.round(X).astype(np.int16),
+    "coarse numbers": lambda X: np.round(X / 5),
+    "standardised": lambda X: Scaler().fit_transform(X),
+    "z-scored": lambda X: (X - X.mean(axis=2, keepdims=True)) / X.std(axis=2, keepdims=True),
+    "average reference": lambda X: X - X.mean(axis=1, keepdims=True),
+    "filtered": lambda X: BandPass(8, 30, 100).fit_transform(X),
+    "aligned": lambda X: EuclideanAlignment().fit_transform(X),
+    "offsets": lambda X: X + np.linspace(-3e4, 3e4, 8)[:, np.newaxis],
+    "padded": lambda X: np.pad(X, [(0, 0), (0, 0), (0, 40)]),
+    "envelopes": lambda X: np.maximum(X, 0),
+    "blinks": lambda X: put((slice(0, 40, 7), [0, 1]), X[::7, :2] + 300 * np.hanning(300))(X),
+    "a loud trial": lambda X: put(5, 8 * X[5])(X),
+    "a quiet channel": lambda X: put((EVERY, 3), 0.01 * X[:, 3])(X),
+}
+
+
+@pytest.mark.parametrize("kind", SOUND.values(), ids=SOUND)
+def test_sound_trials_are_left_alone(kind):
+    assert str(find_faults(kind(make_eeg()))) == ""
+
+
+@pytest.mark.parametrize(
+    ("what", "least"),
+    [("flat", 1e-3), ("loud", 30), ("clipped", 0.15), ("another_kind", 1e3), ("trigger", 0.9)],
+)
+def test_where_faults_begin(what, least):
+    """Just on either side of the bound."""
+    for factor, found in ((0.97, False), (1.03, True)):
+        X = make_eeg(n_times=1001)
+        X /= np.ptp(X, axis=2, keepdims=True)
+        if what == "flat":
+            X[5, 3] *= least / factor
+        elif what == "loud":
+            X[5, 3] *= least * factor
+        elif what == "clipped":
+            X[5, 3, : round(least * factor * 1000)] = X[5, 3].max()
+        elif what == "another_kind":
+            X[:, 3] *= least * factor
+        else:
+            steps = np.cumsum(np.random.default_rng(0).standard_normal((40, 1001)), axis=1) / 100
+            X[:, 3] = np.where(np.arange(1001) % 1000 < 1000 * (1 - least * factor), steps, steps[:, -1:])
+        assert bool(getattr(find_faults(X), what).any()) is found
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: AttentionBaseNetClassifier(max_epochs=1, verbose=0),
+        lambda: make_pipeline(Scaler(), AttentionBaseNetClassifier(max_epochs=1, verbose=0)),
+        Scaler,
+        lambda: BandPass(8, 30, 100),
+        EuclideanAlignment,
+        lambda: make_csp_lda(100),
+        lambda: make_fbcsp_lda(100, [(8, 12), (12, 16)], n_features=2),
+        lambda: make_mdm(100),
+        lambda: make_tangent_space_lr(100),
+    ],
+)
+def test_faults_are_named_before_training(make):
+    X, y = EEGArray(make_eeg(), 100, [f"E{i}" for i in range(8)]), np.arange(40) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "n_times=300 is shorter")
+        make().fit(X, y)
+    for change, words in (
+        (
+            clipped_trial,
+            r"in trials \[5\] of 40, all channels are clipped.*np.delete\(X, faults.trials, axis=0\)",
+        ),
+        (pulses(769), r"channels \['E6'\] look like triggers.*np.delete\(X, faults.channels, axis=1\)"),
+    ):
+        bad = EEGArray(change(make_eeg()), 100, X.ch_names)
+        with pytest.warns(UserWarning, match=words) as told:
+            make().fit(bad, y)
+        places = {(w.filename, w.lineno, str(w.message)) for w in told if "find_faults" in str(w.message)}
+        assert {place[0] for place in places} == {__file__} and len(places) == 1  # shown once

@@ -35,7 +35,7 @@ from skeeg.modules.base import EEGModule
 from skeeg.modules.losses import DualPrototypeLoss
 from skeeg.persistence import Savable, learned, register
 from skeeg.plain import plain
-from skeeg.trials import check_groups, open_trials, warn_of_other_units
+from skeeg.trials import check_groups, open_trials, warn_of_faults, warn_of_other_units
 
 _MANY = 256  # trials of a piece in prediction where a batch is to be all
 
@@ -319,7 +319,8 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         unknown = np.setdiff1d(y[kept], self.classes_)
         if len(unknown):
             raise ValueError(f"y has labels {unknown.tolist()} that are not in {self.classes_.tolist()}")
-        self.scale_ = typical_scale(data, self.ch_names_)
+        warn_of_faults(data, self.ch_names_)
+        self.scale_ = typical_scale(data)
         if afresh and self.pretrained is not None:
             warn_of_another_scale(self.scale_, self._source.scale_)
         if afresh and self.freeze_encoder and self.pretrained is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite
 
-from skeeg.trials import same_rate
+from skeeg.trials import same_rate, warn_user
 
 _ANOTHER_SCALE = 5  # between a pretrained network's trials and others: more than people differ by
 _FAR_FROM_ZERO = 10  # means of channels, in standard deviations: networks learn little so far from zero
@@ -104,24 +103,20 @@ def learn_recording(trials, sfreq):
             "of n_times=1 sample hold no signal; give at least 2 samples"
         )
     if n_chans > n_times:
-        warnings.warn(
+        warn_user(
             f"X has more channels, {n_chans}, than samples, {n_times}: are its "
-            "axes (n_trials, n_chans, n_times)?",
-            UserWarning,
-            stacklevel=6,
+            "axes (n_trials, n_chans, n_times)?"
         )
     return Recording(n_chans, n_times, sfreq if trials.sfreq is None else trials.sfreq, trials.ch_names)
 
 
-def typical_scale(data, ch_names):
+def typical_scale(data):
     """Get the median standard deviation of a channel; point out what no EEG looks like.
 
     Parameters
     ----------
     data : ndarray, shape (n_trials, n_chans, n_times)
         Trials, of which some are looked at.
-    ch_names : sequence of str or None
-        For the warning of constant channels.
 
     Returns
     -------
@@ -130,29 +125,25 @@ def typical_scale(data, ch_names):
     Warns
     -----
     UserWarning
-        Of constant channels, units other than µV, and offsets that hide the signal.
+        Of units other than µV, and offsets that hide the signal.
     """
     some = data[:: max(1, len(data) // 64)]
     deviations = np.concatenate([few.std(axis=2) for few in np.array_split(some, -(-len(some) // 8))])
     typical = float(np.median(deviations))
-    constant = np.flatnonzero(deviations.max(axis=0) == 0)
-    if data.shape[2] > 1 and len(constant):
-        names = constant.tolist() if ch_names is None else [ch_names[i] for i in constant]
-        _warn(f"channels {names} are constant in the trials looked at; drop or interpolate them")
     if 0 < typical < _LOOKS_LIKE_VOLTS:
-        _warn(
+        warn_user(
             f"the median standard deviation of a channel is {typical:.1e}: X looks like volts, the "
             "networks expect µV or standardised data; multiply by 1e6 or put skeeg.Scaler() before"
         )
     if typical > _LOOKS_LIKE_TOO_MUCH:
-        _warn(
+        warn_user(
             f"the median standard deviation of a channel is {typical:.1e}, too much for EEG in µV; "
             "Epochs are taken to hold volts and multiplied by 1e6: give volts in Epochs, µV in arrays, "
             "or put skeeg.Scaler() before"
         )
     level = float(np.median(np.abs(some.mean(axis=2))))
     if typical > 0 and level > _FAR_FROM_ZERO * typical:
-        _warn(
+        warn_user(
             f"channels have means of {level:.1e} beside a standard deviation of {typical:.1e}, and the "
             "networks learn little under such an offset; high-pass the recording or put skeeg.Scaler() "
             "before"
@@ -163,15 +154,11 @@ def typical_scale(data, ch_names):
 def warn_of_another_scale(scale, pretrained):
     """Point out trials of quite another scale than those of a pretrained network."""
     if max(scale, pretrained) > _ANOTHER_SCALE * min(scale, pretrained):
-        _warn(
+        warn_user(
             f"the median standard deviation of a channel is {scale:.1e}, it was {pretrained:.1e} where "
             "the pretrained network was trained: put the steps that were before it, such as Scaler(), "
             "before this one too (of a pretrained Pipeline, the last step alone is taken)"
         )
-
-
-def _warn(message):
-    warnings.warn(message, UserWarning, stacklevel=6)  # where fit is called
 
 
 # ----- labels, weights ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from skeeg.persistence import Kept, learned
-from skeeg.trials import as_trials, open_trials, same_rate
+from skeeg.trials import as_trials, open_trials, same_rate, warn_of_faults
 
 #: What rates, frequencies and times may be: scikit-learn's own open end lets infinity in.
 POSITIVE = Interval(Real, 0, np.inf, closed="neither")
@@ -87,6 +87,7 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
         self.n_chans_, self.n_times_ = trials.data.shape[1:]
         self.n_features_in_ = self.n_chans_ * self.n_times_
         self.ch_names_ = trials.ch_names
+        warn_of_faults(trials.data, trials.ch_names)
         return trials
 
     def _check_trials(self, X):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 import zlib
 from typing import NamedTuple
 
 import numpy as np
 
-from skeeg.trials.checks import same_rate
+from skeeg.trials.checks import same_rate, warn_user
 
 _EVERYTHING = slice(None)
 _MARKED_TIMES = 32  # samples of each channel that a mark looks at: two trials of EEG differ in the first
@@ -105,12 +104,10 @@ class EEGArray(np.ndarray):
         elif about.marks is not None and not about.marks.hold():
             self._about = _About(self.shape, about.sfreq)
         if self._about is not about:
-            warnings.warn(
+            warn_user(
                 "an EEGArray was changed in place since it got its channel names and labels: trials or "
                 "channels may have moved, so it knows them no more. Where they are right, say so again: "
-                "EEGArray(X, sfreq, ch_names, labels)",
-                UserWarning,
-                stacklevel=3,
+                "EEGArray(X, sfreq, ch_names, labels)"
             )
         return self._about[1:4]
 

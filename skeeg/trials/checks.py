@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.utils import column_or_1d
 OTHER_SCALE = 1e3  # between trials of fit and others, more than electrodes and people differ by
 SAME_RATE = 1e-5  # rates closer than this are one: files keep 200.1 Hz as 200.10000610351562
 LARGEST_VALUE = 1e15  # of a trial, in any unit: squares of float32 overflow from 1e19
+_BETWEEN = ("skeeg", "sklearn", "skorch", "joblib", "contextlib")  # packages between a user and a warning
 _MISSING = ("None", "nan", "NaT", "<NA>")  # as NumPy and pandas print what is missing
 
 
@@ -23,6 +25,17 @@ def same_rate(one, other):
     (True, False, True)
     """
     return one is None or other is None or math.isclose(one, other, rel_tol=SAME_RATE)
+
+
+def warn_user(message):
+    """Give a UserWarning at the user's line: the one that called skeeg, be it by way of scikit-learn.
+
+    A pipeline whose steps all find the same says it once, as Python shows a warning once a line.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def order_of_channels(own, wanted):
@@ -123,11 +136,9 @@ def warn_of_other_units(data, scale):
     typical = typical_scale(data)
     lower, higher = sorted((typical, scale))
     if 0 < lower < higher / OTHER_SCALE:
-        warnings.warn(
+        warn_user(
             f"the median standard deviation of a channel is {typical:.1e}, it was {scale:.1e} in fit: X "
-            "seems to have another unit; give both in µV",
-            UserWarning,
-            stacklevel=4,
+            "seems to have another unit; give both in µV"
         )
 
 
