@@ -324,3 +324,20 @@ def test_times_and_rates_are_finite(name):
     decoder = load_pretrained("left-right-hand", verbose=False).set_params(**{f"recording__{name}": np.inf})
     with pytest.raises(ValueError, match=f"'{name}' parameter of MatchRecording"):
         decoder[0].fit(np.zeros((2, 21, 480)))
+
+
+def test_files_of_trials_keep_the_time_of_the_cue(sample, tmp_path):
+    X, y = one_person(sample)
+    early = EEGArray(np.concatenate([np.asarray(X)[:, :, :80][:, :, ::-1], X], axis=2), 160, X.ch_names)
+    epochs = as_epochs(early, tmin=-0.5)
+    epochs.events[:, 2] = 1 + (y == "right_hand")
+    epochs.event_id = {"left_hand": 1, "right_hand": 2}
+    epochs.save(tmp_path / "one-epo.fif", verbose="error")
+    read, _, _ = skeeg.datasets.load_epochs([tmp_path / "one-epo.fif"])
+    assert read.tmin == -0.5
+    np.testing.assert_allclose(decode(read[:6]), decode(epochs[:6]), atol=1e-4)
+    as_epochs(X).save(tmp_path / "two-epo.fif", verbose="error")
+    cut = as_epochs(early, tmin=0.5)
+    cut.save(tmp_path / "three-epo.fif", verbose="error")
+    with pytest.raises(ValueError, match=r"begin 0.5 s after their events, those of the first file -0.5 s"):
+        skeeg.datasets.load_epochs([tmp_path / "one-epo.fif", tmp_path / "three-epo.fif"])

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from skeeg import AttentionBaseNetClassifier, EEGArray, EuclideanAlignment, Scaler, find_faults
 from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm, make_tangent_space_lr
-from skeeg.preprocessing import BandPass
+from skeeg.preprocessing import BandPass, Crop
 from skeeg.trials import as_trials, epochs_labels, open_trials, same_rate
 
 NAMES = ("C3", "Cz", "C4")
@@ -852,3 +852,26 @@ def test_faults_are_named_before_training(make):
             make().fit(bad, y)
         places = {(w.filename, w.lineno, str(w.message)) for w in told if "find_faults" in str(w.message)}
         assert {place[0] for place in places} == {__file__} and len(places) == 1  # shown once
+
+
+# ----- the time of the first sample -------------------------------------------------------------------------
+
+
+def test_the_time_after_the_event_travels():
+    X = EEGArray(
+        np.random.default_rng(0).standard_normal((4, 2, 300)), 100, ["C3", "C4"], list("abab"), tmin=-0.5
+    )
+    assert (
+        X.tmin == X[:2].tmin == (2 * X).tmin == X.copy().tmin == X[:, :1].tmin == X.astype(int).tmin == -0.5
+    )
+    assert X[:, :, 50:].tmin == X[:, :, -250:].tmin == 0.0
+    assert pickle.loads(pickle.dumps(X)).tmin == as_trials(X).tmin == open_trials(X).tmin == -0.5
+    assert EEGArray(X, None, X.ch_names, tmin=1)[:, :, 10:].tmin is None  # no rate, no time
+    assert (X + EEGArray(X, 100, tmin=0.5)).tmin is None
+    assert joblib.hash(X) != joblib.hash(EEGArray(X, 100, X.ch_names, X.labels, tmin=0))
+    assert Scaler().fit_transform(X).tmin == -0.5
+    assert Crop(0.25, 1.25).fit_transform(X).tmin == -0.25
+    info = mne.create_info(["C3", "C4"], 100, "eeg")
+    assert as_trials(mne.EpochsArray(np.asarray(X), info, tmin=0.7, verbose="error")).tmin == 0.7
+    with pytest.raises(ValueError, match="tmin=nan must be a time in s"):
+        EEGArray(X, 100, tmin=np.nan)

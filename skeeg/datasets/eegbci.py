@@ -117,7 +117,7 @@ def fetch_eegbci(
             y.append(labels)
             rows += [(subject, 1, run)] * len(labels)
     metadata = pd.DataFrame(rows, columns=["subject", "session", "run"])
-    return EEGArray(np.concatenate(X), sfreq, names), np.concatenate(y), metadata
+    return EEGArray(np.concatenate(X), sfreq, names, tmin=tmin), np.concatenate(y), metadata
 
 
 def whole_numbers(name, values, allowed):

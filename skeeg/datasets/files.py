@@ -197,6 +197,14 @@ def _fitted_to(first, trials):
         )
     if (trials.ch_names is None) != (first.ch_names is None):
         raise ValueError("names its channels and the first file does not, or the reverse")
+    starts = trials.tmin, first.tmin
+    if (None in starts and starts != (None, None)) or (
+        None not in starts and abs(starts[0] - starts[1]) > 0.5 / (first.sfreq or np.inf)
+    ):
+        raise ValueError(
+            f"has trials that begin {trials.tmin} s after their events, those of the first file "
+            f"{first.tmin} s"
+        )
     if trials.labels.dtype.kind != first.labels.dtype.kind:
         raise ValueError(f"has labels of type {trials.labels.dtype}, the first file of {first.labels.dtype}")
     scale, first_scale = typical_scale(trials.data), typical_scale(first.data)

@@ -77,7 +77,11 @@ def load_motor_imagery(subjects=None):
         y = np.array(LABELS)[stored["y"][rows]]
         sfreq, ch_names = stored["sfreq"].item(), stored["ch_names"].tolist()
     metadata = pd.DataFrame({"subject": origin["subject"], "session": 1, "run": origin["run"]})
-    return EEGArray(X.astype(np.float32), sfreq, ch_names), y, metadata.iloc[rows].reset_index(drop=True)
+    return (
+        EEGArray(X.astype(np.float32), sfreq, ch_names, tmin=0.0),
+        y,
+        metadata.iloc[rows].reset_index(drop=True),
+    )
 
 
 def differences(steps):

@@ -123,7 +123,7 @@ def compare(
         [(np.concatenate([fold.train, fold.own]), fold.test) for fold in folds], y, metadata, digests
     )
     classes, groups = np.unique(y), _groups(cv, metadata)
-    known = (X.sfreq, X.ch_names, X.labels) if isinstance(X, EEGArray) else None
+    known = (X.sfreq, X.ch_names, X.labels, X.tmin) if isinstance(X, EEGArray) else None
     X = np.asarray(X)
 
     done, paths = {}, {}

@@ -39,7 +39,7 @@ def fit_and_predict(pipeline, X, known, y, groups, classes, train, test):
     X : ndarray, shape (n_trials, n_chans, n_times)
         Trials.
     known : tuple or None
-        Sampling rate, channel names and labels of an EEGArray. Apart from the numbers, which joblib shares
+        What an EEGArray knows. Apart from the numbers, which joblib shares
         between processes only while they are one and the same array.
     y, groups : ndarray, shape (n_trials,)
         Labels, and who each trial is from.

@@ -136,7 +136,9 @@ class Crop(RatedTransformer):
         self._window(trials)
 
     def _transform(self, trials):
-        return trials.wrap(trials.data[:, :, self._window(trials)].copy())
+        window = self._window(trials)
+        tmin = None if trials.tmin is None else trials.tmin + window.start / self.sfreq_
+        return trials.wrap(trials.data[:, :, window].copy(), tmin=tmin)
 
     def _window(self, trials):
         n_times = trials.data.shape[2]

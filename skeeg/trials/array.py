@@ -31,6 +31,8 @@ class EEGArray(np.ndarray):
         Channel names.
     labels : array-like, shape (n_trials,), optional
         Class of each trial; copied.
+    tmin : float, optional
+        Time of the first sample in seconds after the event that trials were cut by.
 
     Raises
     ------
@@ -63,7 +65,7 @@ class EEGArray(np.ndarray):
     ('C4', 'C3')
     """
 
-    def __new__(cls, data, sfreq=None, ch_names=None, labels=None):
+    def __new__(cls, data, sfreq=None, ch_names=None, labels=None, tmin=None):
         array = np.asarray(data).view(cls)
         if isinstance(ch_names, str):
             raise ValueError(f"ch_names={ch_names!r} is one text; give a list of names")
@@ -84,32 +86,36 @@ class EEGArray(np.ndarray):
         if labels is not None:
             labels = np.array(labels)  # a copy that nobody can change
             labels.flags.writeable = False
-        array._describe(sfreq, ch_names, labels)
+        if tmin is not None:
+            if isinstance(tmin, (str, bytes, bool)) or not math.isfinite(tmin):
+                raise ValueError(f"tmin={tmin!r} must be a time in s")
+            tmin = float(tmin)
+        array._describe(sfreq, ch_names, labels, tmin)
         return array
 
     def __array_finalize__(self, source):
         self._about = _About()
 
-    def _describe(self, sfreq=None, ch_names=None, labels=None, marks=None):
+    def _describe(self, sfreq=None, ch_names=None, labels=None, tmin=None, marks=None):
         if marks is None and not (ch_names is None and labels is None):
             marks = _Marks.of(np.asarray(self))
-        self._about = _About(self.shape, sfreq, ch_names, labels, marks)
+        self._about = _About(self.shape, sfreq, ch_names, labels, tmin, marks)
         return self
 
     def _known(self):
-        """(sfreq, ch_names, labels), after a look at whether names and labels still hold."""
+        """(sfreq, ch_names, labels, tmin), after a look at whether names and labels still hold."""
         about = self._about
         if about.shape not in (None, self.shape):  # by `X.shape = ...`, which moves everything
             self._about = _About()
         elif about.marks is not None and not about.marks.hold():
-            self._about = _About(self.shape, about.sfreq)
+            self._about = _About(self.shape, about.sfreq, tmin=about.tmin)
         if self._about is not about:
             warn_user(
                 "an EEGArray was changed in place since it got its channel names and labels: trials or "
                 "channels may have moved, so it knows them no more. Where they are right, say so again: "
                 "EEGArray(X, sfreq, ch_names, labels)"
             )
-        return self._about[1:4]
+        return self._about[1:5]
 
     @property
     def sfreq(self):
@@ -125,6 +131,11 @@ class EEGArray(np.ndarray):
     def labels(self):
         """Class of each trial, a read-only array, or None."""
         return self._known()[2]
+
+    @property
+    def tmin(self):
+        """Time of the first sample in seconds after the event that trials were cut by, or None."""
+        return self._about.tmin if self._about.shape == self.shape else self._known()[3]
 
     @property
     def strides(self):
@@ -144,7 +155,7 @@ class EEGArray(np.ndarray):
         keeps_axes = data.ndim == self.ndim == 3 and len(axes) == 3 and sum(is_slice) >= 2
         if not keeps_axes or not is_slice[2] or axes[2].step not in (None, 1):
             return data
-        _, sfreq, ch_names, labels, marks = self._about
+        _, sfreq, ch_names, labels, tmin, marks = self._about
         trials, channels, times = axes
         if marks is not None:
             whole = is_slice[1] and channels == times == _EVERYTHING
@@ -152,10 +163,12 @@ class EEGArray(np.ndarray):
                 # a view of the memory that was marked, or a copy of whole trials of it
                 marks = _Marks(marks.data[trials] if all(is_slice) else data, marks.sums[trials])
             else:
-                (sfreq, ch_names, labels), marks = self._known(), None  # to be marked anew
+                (sfreq, ch_names, labels, tmin), marks = self._known(), None  # to be marked anew
         labels = None if labels is None else labels[trials]
         ch_names = None if ch_names is None else tuple(np.array(ch_names)[channels].tolist())
-        return data.view(EEGArray)._describe(sfreq, ch_names, labels, marks)
+        if start := times.indices(self.shape[2])[0]:
+            tmin = None if None in (tmin, sfreq) else tmin + start / sfreq
+        return data.view(EEGArray)._describe(sfreq, ch_names, labels, tmin, marks)
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         def plain(arrays):
@@ -219,6 +232,7 @@ class _About(NamedTuple):
     sfreq: float | None = None
     ch_names: tuple | None = None
     labels: np.ndarray | None = None
+    tmin: float | None = None
     marks: _Marks | None = None
 
 
@@ -251,14 +265,16 @@ def _can_change(data):
 
 
 def _shared(inputs, shape):
-    """What the arrays among the inputs know and agree on: sampling rate, channel names, labels."""
+    """What the arrays among the inputs know and agree on."""
     whole = [(array.shape, *array._known()) for array in inputs if isinstance(array, EEGArray)]
-    sfreqs = [sfreq for _, sfreq, _, _ in whole if sfreq is not None]
+    sfreqs = [sfreq for _, sfreq, *_ in whole if sfreq is not None]
     # the difference of two channels is neither of them
-    names = {names for size, _, names, _ in whole if size[1:2] == shape[1:2]} - {None}
-    labels = [labels for size, _, _, labels in whole if size[:1] == shape[:1] and labels is not None]
+    names = {names for size, _, names, *_ in whole if size[1:2] == shape[1:2]} - {None}
+    labels = [labels for size, _, _, labels, _ in whole if size[:1] == shape[:1] and labels is not None]
+    tmins = {tmin for size, *_, tmin in whole if size[2:] == shape[2:]} - {None}
     return (
         sfreqs[0] if sfreqs and all(same_rate(other, sfreqs[0]) for other in sfreqs) else None,
         names.pop() if len(names) == 1 else None,
         labels[0] if labels and all(np.array_equal(other, labels[0]) for other in labels) else None,
+        tmins.pop() if len(tmins) == 1 else None,
     )

@@ -170,7 +170,7 @@ def find_source(X):
         return Source(X, X.shape, X.dtype)
     if isinstance(X, EEGArray):
         array = numbers(np.asarray(X))
-        return Source(array, array.shape, array.dtype, X.sfreq, X.ch_names, X.labels)
+        return Source(array, array.shape, array.dtype, X.sfreq, X.ch_names, X.labels, X.tmin)
     if holds_epochs(X):
         return _of_epochs([X] if is_epochs(X) else X)
     _refuse_what_holds_no_trials(X)

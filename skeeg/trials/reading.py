@@ -27,12 +27,15 @@ class Trials(NamedTuple):
         Channel names.
     labels : ndarray, shape (n_trials,), or None
         Class of each trial.
+    tmin : float or None
+        Time of the first sample, in seconds after the event.
     """
 
     data: np.ndarray
     sfreq: float | None
     ch_names: tuple[str, ...] | None
     labels: np.ndarray | None
+    tmin: float | None = None
 
     def in_order_of(self, ch_names):
         """Put the channels in the order of ``ch_names``, where the names of both are known."""
@@ -44,9 +47,9 @@ class Trials(NamedTuple):
     def wrap(self, data, **changes):
         """Give transformed data what is known about these: a plain array when that is nothing.
 
-        ``changes`` replaces attributes that the transform changed (``sfreq=``, ``ch_names=``).
+        ``changes`` replaces attributes that the transform changed (``sfreq=``, ``tmin=``).
         """
-        known = {"sfreq": self.sfreq, "ch_names": self.ch_names, "labels": self.labels} | changes
+        known = {name: getattr(self, name) for name in ("sfreq", "ch_names", "labels", "tmin")} | changes
         return data if all(value is None for value in known.values()) else EEGArray(data, **known)
 
 
@@ -164,7 +167,7 @@ class TrialReader:
     def trials(self):
         """Read all trials, and what is known about them, as :class:`Trials`."""
         data = self.read()
-        return Trials(data, self.sfreq, self.ch_names, self.labels)
+        return Trials(data, self.sfreq, self.ch_names, self.labels, self.tmin)
 
     def _raw(self, start, stop):
         raw = self._source.read(start, stop)
@@ -233,8 +236,8 @@ def as_trials(X, dtype=np.float32):
     Returns
     -------
     Trials
-        Named tuple (data, sfreq, ch_names, labels). ``data`` shares memory with X where X is C-contiguous
-        and of the right type.
+        Named tuple (data, sfreq, ch_names, labels, tmin). ``data`` shares memory with X where X is
+        C-contiguous and of the right type.
 
     Raises
     ------
