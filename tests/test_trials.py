@@ -663,7 +663,7 @@ def test_everything_names_the_trial_of_a_huge_value(estimator):
 
 # Faults ---------------------------------------------------------------------------------------------------
 
-TIMES = np.arange(300)
+SAMPLES = np.arange(300)
 TRIALS = np.arange(40)[:, np.newaxis]
 
 
@@ -703,21 +703,24 @@ FAULTY_TRIALS = {
     "at the rail": (put(5, 32767.0), r"in trials \[5\] of 40, all channels are flat"),
     "one channel flat": (put((5, 3), 12.3), r"in trials \[5\] of 40, channels \[3\] are flat"),
     "clipped": (clipped_trial, r"in trials \[5\] of 40, all channels are clipped"),
-    "half at the rail": (put((5, 3, TIMES > 150), 400), r"trials \[5\] of 40, channels \[3\] are clipped"),
+    "half at the rail": (put((5, 3, SAMPLES > 150), 400), r"trials \[5\] of 40, channels \[3\] are clipped"),
     "spike": (put((5, 3, 100), 1e5), r"in trials \[5\] of 40, channels \[3\] are over 30 times as loud"),
-    "drift": (lambda X: put(5, X[5] + 200 * TIMES)(X), r"trials \[5\] of 40, all channels are over 30 times"),
+    "drift": (
+        lambda X: put(5, X[5] + 200 * SAMPLES)(X),
+        r"trials \[5\] of 40, all channels are over 30 times",
+    ),
 }
 FAULTY_CHANNELS = {
     "pulses": (pulses(769.0), "look like triggers"),
     "pulses in volts": (pulses(7.69e8), "look like triggers"),
     "pulses but in the last trial": (pulses(1.0, 39), "look like triggers"),
     "a code a trial": (put((EVERY, 6), 769.0 + TRIALS % 2), "look like triggers"),
-    "codes on an offset": (put((EVERY, 6), 65280.0 + TIMES // 100 + TRIALS % 3), "look like triggers"),
-    "samples": (put((EVERY, 6), TIMES + 700.0 * TRIALS), "look like triggers"),
-    "samples backwards": (put((EVERY, 6), 700.0 * TRIALS - TIMES), "look like triggers"),
-    "many samples": (put((EVERY, 6), 1e9 + TIMES + 700.0 * TRIALS), "look like triggers"),
-    "seconds": (put((EVERY, 6), TIMES / 160 + 7.13 * TRIALS), "look like triggers"),
-    "bytes": (put((EVERY, 6), (TIMES + 7.0 * TRIALS) % 256), "look like triggers"),
+    "codes on an offset": (put((EVERY, 6), 65280.0 + SAMPLES // 100 + TRIALS % 3), "look like triggers"),
+    "samples": (put((EVERY, 6), SAMPLES + 700.0 * TRIALS), "look like triggers"),
+    "samples backwards": (put((EVERY, 6), 700.0 * TRIALS - SAMPLES), "look like triggers"),
+    "many samples": (put((EVERY, 6), 1e9 + SAMPLES + 700.0 * TRIALS), "look like triggers"),
+    "seconds": (put((EVERY, 6), SAMPLES / 160 + 7.13 * TRIALS), "look like triggers"),
+    "bytes": (put((EVERY, 6), (SAMPLES + 7.0 * TRIALS) % 256), "look like triggers"),
     "dead": (put((EVERY, 6), 0.0), "are constant"),
     "dead in most trials": (put((slice(0, 30), 6), 3.0), "are constant"),
     "another unit": (

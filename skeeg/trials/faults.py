@@ -145,11 +145,13 @@ def faults_of(data, ch_names=None):
         high, low = values.max(axis=1), values.min(axis=1)
         some, after = values[:, :-1:stride], values[:, 1::stride]
         ranges[trial] = high - low
-        at_limit[trial] = np.maximum(*((some == limit[:, np.newaxis]).mean(axis=1) for limit in (high, low)))
-        repeats[trial] = (some == after).mean(axis=1)
+        at_limit[trial] = np.maximum(*((some == limit[:, np.newaxis]).sum(axis=1) for limit in (high, low)))
+        repeats[trial] = (some == after).sum(axis=1)
         rises[trial] = (some <= after).all(axis=1) | (some >= after).all(axis=1)
         whole[trial] = (some == np.rint(some)).all(axis=1) & (np.maximum(high, -low) < _WHOLE)
 
+    at_limit /= max(1, some.shape[1])
+    repeats /= max(1, some.shape[1])
     constant = (ranges == 0).all(axis=0) & (data[:, :, 0] == data[0, :, 0]).all(axis=0)
     if n_times < _FEW_TIMES:
         flat = np.broadcast_to(constant & (n_times > 1), ranges.shape)
