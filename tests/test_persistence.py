@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 from torch import nn
 
 import skeeg
@@ -711,6 +712,27 @@ def test_skops_state_reaches_no_pickle_and_sets_no_attribute(state, tmp_path, mo
     with pytest.raises(ValueError, match="the state of a SSTDPNClassifier"):
         skops_io.loads(forged, trusted=trusted)
     assert not list(tmp_path.iterdir())
+
+
+class Watches(Callback):
+    def __init__(self, tensors):
+        self.tensors = tensors
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"loss": nn.CrossEntropyLoss(weight=torch.ones(2, device="meta"))},
+        {"callbacks": [("watches", Watches({"seen": [torch.ones(2, device="meta")]}))]},
+    ],
+)
+def test_tensors_of_another_device_in_parameters_are_pickled_by_torch(params):
+    import pickle
+
+    content = pickle.dumps(make(**params))
+    assert b"torch.serialization" in content
+    assert b"torch.serialization" not in pickle.dumps(make())
+    assert pickle.loads(content).get_params().keys() == make().get_params().keys()
 
 
 def test_pickles_of_another_device_come_back_on_this_one(monkeypatch):

@@ -6,6 +6,7 @@ import io
 from functools import partial
 
 import torch
+from skorch.callbacks import Callback
 from torch.serialization import default_restore_location
 
 from skeeg.devices import resolve_device
@@ -102,6 +103,8 @@ class Savable(Kept, registered=False):
         if self.initialized_ and self.device_.type != "cpu":
             del state["device_"]
             state = _OnDevice(state)
+        elif _is_elsewhere(state):  # a loss or a callback that was made on a device
+            state = _OnDevice(state)
         return _awaiting_state, (type(self),), state
 
 
@@ -110,6 +113,19 @@ def _awaiting_state(cls):
     made = cls.__new__(cls)
     made._from_pickle = True
     return made
+
+
+def _is_elsewhere(value):
+    """Tell whether tensors are not in this machine's own memory."""
+    if isinstance(value, torch.Tensor):
+        return value.device.type != "cpu"
+    if isinstance(value, torch.nn.Module):
+        return any(map(_is_elsewhere, value.state_dict().values()))
+    if isinstance(value, Callback):
+        value = vars(value)
+    if isinstance(value, dict):
+        value = value.values()
+    return isinstance(value, (list, tuple, type({}.values()))) and any(map(_is_elsewhere, value))
 
 
 class _OnDevice(dict):
