@@ -155,7 +155,8 @@ def _add_predict_arguments(parser):
         nargs="+",
         required=True,
         metavar="FILE",
-        help="Epochs (-epo.fif) or .npz files, one a recording of one person",
+        help="Epochs (-epo.fif, .set) or .npz files, trials in the order of time; patterns such as "
+        "sub-*-epo.fif",
     )
     parser.add_argument(
         "--decoder",
@@ -176,31 +177,25 @@ def _predict(arguments, error):
     """Label the trials of each file. `error` ends the process with one line."""
     import pandas as pd
 
-    from skeeg.datasets import load_epochs
-    from skeeg.pretrained import load_pretrained
-    from skeeg.trials import open_trials
-
+    if arguments.out is not None and (arguments.out.is_dir() or not arguments.out.parent.is_dir()):
+        error(f"argument --out: {arguments.out} is a folder, or in none that exists; give a file")
+    paths = _paths(arguments.data, error)
+    if arguments.out is not None and arguments.out.resolve() in [Path(path).resolve() for path in paths]:
+        error(f"argument --out: {arguments.out} is a recording of --data; give another file")
     parts = []
-    for path in arguments.data:
-        try:
-            if str(path).endswith(".fif"):
-                import mne
-
-                X = mne.read_epochs(path, verbose="error")  # which know when the cue was
-            else:
-                X, _, _ = load_epochs([path])
-            ch_names = open_trials(X).ch_names  # of Epochs, the good EEG channels
-            decoder = load_pretrained(
-                arguments.decoder, ch_names=ch_names, alignment=arguments.alignment, verbose=False
-            )
-            print(f"note: {path}: {decoder[0].described(ch_names)}", file=sys.stderr)
-            probabilities = decoder.predict_proba(X)
-        except (ValueError, TypeError, OSError) as wrong:
-            error(f"{path}: {wrong}")
-        table = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in decoder.classes_])
-        table.insert(0, "label", decoder.classes_[probabilities.argmax(axis=1)])
+    for path in paths:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            try:
+                labels, probabilities, said = _decode(path, arguments)
+            except (ValueError, TypeError, OSError) as wrong:
+                error(str(wrong) if str(wrong).startswith(path) else f"{path}: {wrong}")
+        print(f"note: {path}: {said}", file=sys.stderr)
+        _note(caught)
+        table = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in labels])
+        table.insert(0, "label", labels[probabilities.argmax(axis=1)])
         table.insert(0, "trial", range(len(table)))
-        table.insert(0, "file", str(path))
+        table.insert(0, "file", path)
         parts.append(table)
     text = pd.concat(parts).to_csv(index=False)
     if arguments.out is None:
@@ -211,6 +206,24 @@ def _predict(arguments, error):
         except OSError as wrong:
             error(f"argument --out: {wrong}")
     return 0
+
+
+def _decode(path, arguments):
+    """Labels, their probabilities for each trial of a file, and what was made of its channels."""
+    from skeeg.datasets import load_epochs
+    from skeeg.pretrained import load_pretrained
+
+    X, _, metadata = load_epochs([path])
+    names, sfreq = getattr(X, "ch_names", None), getattr(X, "sfreq", None)
+    lacking = [name for name, known in (("ch_names", names), ("sfreq", sfreq)) if known is None]
+    if lacking:
+        raise ValueError(f"lacks {' and '.join(lacking)}, which a decoder goes by; save them in the file too")
+    decoder = load_pretrained(arguments.decoder, ch_names=names, alignment=arguments.alignment, verbose=False)
+    recording, alignment, network = (step for _, step in decoder.steps)
+    people = metadata["subject"].astype(str).to_numpy(dtype=str)
+    aligned = alignment.transform(recording.transform(X), groups=people)  # people do not mix
+    said = f"{network.pretrained}: {recording.described(names)}"
+    return decoder.classes_, network.predict_proba(aligned), said
 
 
 def _subjects(text):
@@ -369,8 +382,17 @@ def _load(arguments, error):
         error(
             "argument --subjects: only for --data simulated or eegbci or sample; name files of your own data"
         )
+    paths = _paths(data, error, "simulated, eegbci, or sample, or ")
+    X, y, metadata = load_epochs(paths, events=arguments.events, **window)
+    if getattr(X, "sfreq", None) is None:
+        error("argument --data: the .npz files have no sampling rate; save it in them as sfreq, in Hz")
+    return X, y, metadata
+
+
+def _paths(data, error, others=""):
+    """Files that --data names: patterns, which not every shell expands, become their files."""
     paths = []
-    for name in data:  # patterns, which not every shell expands
+    for name in data:
         found = (
             [name]
             if os.path.lexists(name) or not glob.has_magic(name)
@@ -380,14 +402,8 @@ def _load(arguments, error):
             error(f"argument --data: no file matches {name}")
         paths += found
     if missing := [name for name in paths if not os.path.lexists(name)]:
-        error(
-            f"argument --data: no file {', '.join(missing)}; give simulated, eegbci, or sample, or "
-            "existing files"
-        )
-    X, y, metadata = load_epochs(paths, events=arguments.events, **window)
-    if getattr(X, "sfreq", None) is None:
-        error("argument --data: the .npz files have no sampling rate; save it in them as sfreq, in Hz")
-    return X, y, metadata
+        error(f"argument --data: no file {', '.join(missing)}; give {others}existing files")
+    return paths
 
 
 def _draw(result, out):

@@ -341,3 +341,103 @@ def test_files_of_trials_keep_the_time_of_the_cue(sample, tmp_path):
     cut.save(tmp_path / "three-epo.fif", verbose="error")
     with pytest.raises(ValueError, match=r"begin 0.5 s after their events, those of the first file -0.5 s"):
         skeeg.datasets.load_epochs([tmp_path / "one-epo.fif", tmp_path / "three-epo.fif"])
+
+
+def saved(path, X, y, tmin=0.0, **changes):
+    """Write trials as Epochs of labels; `changes` are of their info."""
+    epochs = as_epochs(X, tmin)
+    codes = (y == "right_hand") + 1
+    epochs.events = np.column_stack([np.arange(len(y)), np.zeros(len(y), int), codes])
+    epochs.event_id = {"left_hand": 1, "right_hand": 2}
+    epochs.info.update(changes)
+    epochs.save(path, verbose="error")
+    return str(path)
+
+
+def test_the_command_knows_when_trials_begin_which_channels_are_bad_and_who_they_are_of(tmp_path, capsys):
+    import pandas as pd
+
+    from skeeg.cli import main
+
+    X, y, metadata = skeeg.datasets.load_motor_imagery()
+    rows = np.r_[0:12, 45:57]  # of two people
+    people = metadata["subject"].to_numpy()[rows]
+    X, y = X[rows], y[rows]
+
+    def predict(*files):
+        assert main(["predict", "--out", str(tmp_path / "out.csv"), "--data", *files]) == 0
+        return pd.read_csv(tmp_path / "out.csv")[["p_left_hand", "p_right_hand"]].to_numpy()
+
+    both = predict(saved(tmp_path / "both-epo.fif", X, y))
+    apart = load_pretrained("left-right-hand", alignment="causal", verbose=False)
+    np.savez(tmp_path / "two.npz", X=X, y=y, subject=people, sfreq=X.sfreq, ch_names=X.ch_names)
+    two = predict(str(tmp_path / "two.npz"))
+    for own in (people == people[0], people == people[-1]):
+        np.testing.assert_allclose(two[own], apart.predict_proba(X[own]), atol=1e-5)
+    assert np.abs(two[12:] - both[12:]).max() > 1e-3
+
+    early = saved(tmp_path / "early-epo.fif", X, y, tmin=-0.5)
+    np.testing.assert_allclose(predict(early), apart.predict_proba(as_epochs(X, tmin=-0.5)), atol=1e-5)
+
+    capsys.readouterr()
+    predict(saved(tmp_path / "bad-epo.fif", X, y, bads=["FC5"]))
+    assert "left-right-hand-21: 20 of 21 channels are there, FC5 interpolated" in capsys.readouterr().err
+    predict(saved(tmp_path / "before-epo.fif", X, y, tmin=-2))
+    assert "what is decoded is -0.9 to 2.1 s" in capsys.readouterr().err
+    assert len(predict(str(tmp_path / "*a*-epo.fif"))) == 2 * 24  # bad, early
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty-epo.fif", b"", "is empty"),
+        ("text-epo.fif", b"hello world, this is no recording", "is "),
+        ("no_names.npz", {"sfreq": 160}, "lacks ch_names"),
+        ("no_rate.npz", {"ch_names": [f"C{i}" for i in range(1, 6)]}, "lacks sfreq"),
+    ],
+)
+def test_the_command_refuses_in_one_line_what_it_cannot_decode(tmp_path, capsys, name, content, said):
+    from skeeg.cli import main
+
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        X = np.random.default_rng(0).standard_normal((2, 5, 500))
+        np.savez(path, **({"X": X, "y": ["left_hand", "right_hand"]} | content))
+    with pytest.raises(SystemExit) as stopped:
+        main(["predict", "--data", str(path)])
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and told.count(str(path)) == 1 and f"{name}: {said}" in told
+
+
+@pytest.mark.parametrize(
+    ("out", "said"), [("x.npz", "is a recording"), ("", "is a folder"), ("no/x.csv", "in none that exists")]
+)
+def test_the_command_looks_at_where_it_writes_before_it_works(tmp_path, capsys, out, said):
+    from skeeg.cli import main
+
+    (tmp_path / "x.npz").write_bytes(b"a recording that is not to be lost")
+    with pytest.raises(SystemExit):
+        main(["predict", "--data", str(tmp_path / "x.npz"), "--out", str(tmp_path / out)])
+    assert said in capsys.readouterr().err
+    assert (tmp_path / "x.npz").read_bytes() == b"a recording that is not to be lost"
+
+
+def test_compare_decodes_the_window_after_the_cue():
+    from skeeg.evaluation import compare
+
+    X, y, metadata = skeeg.datasets.load_motor_imagery()
+    rows = np.r_[0:8, 45:53]
+    X, y, metadata = X[rows], y[rows], metadata.iloc[rows]
+
+    def probabilities(pipelines, trials):
+        result = compare(pipelines, trials, y, metadata, n_jobs=1, progress=False)
+        return result.predictions.filter(like="proba_").to_numpy()
+
+    epochs = as_epochs(X, tmin=-0.5)
+    named = probabilities(["pretrained"], epochs)
+    decoder = load_pretrained("left-right-hand", alignment="causal", verbose=False)
+    expected = [decoder.predict_proba(epochs[:8]), decoder.predict_proba(epochs[8:])]
+    np.testing.assert_allclose(named, np.concatenate(expected), atol=1e-5)
+    assert np.abs(probabilities(["pretrained"], X) - named).max() > 1e-3
