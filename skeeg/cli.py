@@ -4,13 +4,18 @@ import argparse
 import glob
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from pathlib import Path
 
 from skeeg._version import __version__
 
-CROSS_VALIDATIONS = ("within-subject", "cross-subject", "cross-session")
+CROSS_VALIDATIONS = ("within-subject", "cross-subject", "cross-session", "calibration")
+
+# Letters that not every terminal has, and what stands for them there.
+PLAIN_LETTERS = {" ± ": "+/-", "±": "+-", "–": "-", "µ": "u", "×": "x", "…": "..."}
 
 # What `skeeg compare` does is done in three minutes on two cores, yet has enough people for a test.
 SAMPLE_EPOCHS = 20
@@ -18,16 +23,13 @@ SIMULATION = {"n_trials": 32, "n_chans": 11, "difficulty": 0.2}
 SIMULATION_SUBJECTS = range(1, 11)
 SIMULATION_EPOCHS = 30
 
-_PLAIN_LETTERS = str.maketrans({"±": "+-", "µ": "u", "–": "-", "×": "x"})
-
 HELP_OF_COMPARE = """\
 Compare CSP, Riemannian and deep-network pipelines on the same trials.
 
 With no argument: motor imagery of ten people, which comes with skeeg, every subject aligned, tested on
 people that were not trained on. Prints what was read and a table of results, writes scores.csv (a row a
-subject and fold), predictions.csv (a row a trial), differences.csv,
-scores.png and confusion.png. Finished folds are kept in OUT/folds: the same command goes on where it
-was interrupted."""
+subject and fold), predictions.csv (a row a trial), differences.csv, scores.png (or learning.png) and
+confusion.png. Finished folds are kept in OUT/folds: the same command goes on where it was interrupted."""
 
 
 def main(argv=None):
@@ -41,8 +43,8 @@ def main(argv=None):
     Returns
     -------
     int
-        0 if all went well, 1 if no pipeline finished a fold, 130 after Ctrl-C. A wrong argument ends the
-        process with 2 and one line on stderr.
+        0 if all went well, 1 if no pipeline finished a fold or a file could not be written, 130 after Ctrl-C,
+        143 after SIGTERM. A wrong argument ends the process with 2 and one line on stderr.
     """
     parser = _OneLineParser(prog="skeeg", description="Decode EEG with deep networks and baselines.")
     parser.add_argument("--version", action="version", version=f"skeeg {__version__}")
@@ -62,13 +64,33 @@ def main(argv=None):
     )
     _add_predict_arguments(predict)
     arguments = parser.parse_args(argv)
-    try:
-        if arguments.command == "predict":
-            return _predict(arguments, predict.error)
-        return _compare(arguments, compare.error)
-    except KeyboardInterrupt:  # while loading or drawing; `compare` itself keeps what it has
-        print("\nInterrupted.", file=sys.stderr)
-        return 130
+    with _SigtermLikeCtrlC() as sigterm:
+        try:
+            if arguments.command == "predict":
+                return _predict(arguments, predict.error)
+            return _compare(arguments, compare.error)
+        except KeyboardInterrupt:  # while loading or drawing; `compare` itself keeps what it has
+            print("\nInterrupted.", file=sys.stderr)
+            return 128 + (sigterm.received or signal.SIGINT)
+
+
+class _SigtermLikeCtrlC:
+    """Makes SIGTERM a KeyboardInterrupt, so that it ends nothing half-way either."""
+
+    received = 0
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGTERM, self._interrupt)
+        return self
+
+    def __exit__(self, *_):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.previous)
+
+    def _interrupt(self, number, frame):
+        self.received = number
+        raise KeyboardInterrupt
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -119,13 +141,21 @@ def _add_compare_arguments(parser):
         metavar="A,B",
         help="names, separated by commas; the first is what the others are tested against "
         "(default: the four baselines and the four networks, of the sample with +ea and the decoders "
-        "pretrained and pretrained+finetune; attentionbasenet:se picks an attention mode)",
+        "pretrained and pretrained+finetune; attentionbasenet:se picks an attention mode; sstdpn+own learns, in "
+        "a calibration, from the tested one's own trials alone)",
     )
     parser.add_argument(
         "--cv",
         choices=CROSS_VALIDATIONS,
         default="cross-subject",
-        help="test on other trials, other subjects (default) or other sessions than trained on",
+        help="test on other trials, other subjects (default) or other sessions than trained on; calibration: "
+        "other subjects, with more and more of the tested one's own trials",
+    )
+    parser.add_argument(
+        "--own-trials",
+        type=_numbers_of_trials,
+        metavar="0,4,all",
+        help="for --cv calibration: numbers of own trials to train on (default 0,4,8,16,40,all)",
     )
     parser.add_argument(
         "--folds", type=_at_least(2), default=5, metavar="N", help="largest number of folds (default 5)"
@@ -264,6 +294,14 @@ def _names(text):
     return list(dict.fromkeys(names))
 
 
+def _numbers_of_trials(text):
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if part != "all" and not (part.isdecimal() and part.isascii() and int(part) != 1):
+            raise argparse.ArgumentTypeError(f"{part!r} must be 0, at least 2, or all; write 0,4,8,all")
+    return [part if part == "all" else int(part) for part in parts]
+
+
 def _at_least(lowest):
     def integer(text):
         if not re.fullmatch(r"\d+", text) or int(text) < lowest:
@@ -283,18 +321,22 @@ def _compare(arguments, error):
     """Load, compare, print, write. `error` ends the process with one line."""
     if arguments.out.exists() and not arguments.out.is_dir():
         error(f"argument --out: {arguments.out} is a file; give a folder")
+    if arguments.own_trials and arguments.cv != "calibration":
+        error("argument --own-trials: only for --cv calibration")
 
     from skeeg.datasets import summary
     from skeeg.evaluation import compare
-    from skeeg.evaluation.pipelines import DEFAULT, PIPELINES, PRETRAINED, make_pipelines
+    from skeeg.evaluation.pipelines import CALIBRATION, DEFAULT, PRETRAINED, make_pipelines, unknown_among
+    from skeeg.evaluation.results import TABLES
+    from skeeg.evaluation.splits import OWN_TRIALS
 
     # recordings of many people are aligned; the simulated people need none
-    of_sample = arguments.data == ["sample"]
-    default = [*(f"{name}+ea" for name in DEFAULT), *PRETRAINED] if of_sample else list(DEFAULT)
-    names = arguments.pipelines or default
-    unknown = [name for name in names if name not in PIPELINES]
-    if unknown:
-        error(f"argument --pipelines: unknown {', '.join(unknown)}; choose from {', '.join(PIPELINES)}")
+    of_sample, calibration = arguments.data == ["sample"], arguments.cv == "calibration"
+    default = [f"{name}+ea" for name in DEFAULT] if of_sample else list(DEFAULT)
+    default = list(CALIBRATION) if calibration else default
+    names = arguments.pipelines or [*default, *(PRETRAINED if of_sample else ())]
+    if unknown := unknown_among(names):
+        error(f"argument --pipelines: unknown {unknown}")
 
     max_epochs = arguments.epochs
     if max_epochs is None and arguments.data in (["sample"], ["simulated"]):
@@ -306,7 +348,11 @@ def _compare(arguments, error):
             _say(summary(X, y, metadata))
             told = _note(caught)  # what is odd about the data is said before anything trains
             pipelines = make_pipelines(
-                names, sfreq=X.sfreq, random_state=arguments.seed, max_epochs=max_epochs
+                names,
+                sfreq=X.sfreq,
+                random_state=arguments.seed,
+                max_epochs=max_epochs,
+                calibration=calibration,
             )
             result = compare(
                 pipelines,
@@ -315,6 +361,7 @@ def _compare(arguments, error):
                 metadata,
                 cv=arguments.cv,
                 n_splits=arguments.folds,
+                own_trials=arguments.own_trials or OWN_TRIALS,
                 n_jobs=arguments.n_jobs,
                 out=arguments.out,
                 random_state=arguments.seed,
@@ -322,15 +369,23 @@ def _compare(arguments, error):
         except (ValueError, TypeError, OSError) as wrong:  # data that cannot answer, a folder not writable
             error(str(wrong))
     _note(caught, told)
-    written = ["scores.csv", "predictions.csv", "differences.csv"]
-    if not result.predictions.empty:
-        written += _draw(result, arguments.out)
     _say(f"\n{result}")
+    written, status = list(TABLES), 0 if len(result.predictions) else 1
+    if not result.predictions.empty:
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("default")
+                written += _draw(result, arguments.out)
+            _note(caught)
+        except OSError as wrong:  # a full disk; the table was said
+            print(f"note: the figures could not be written ({wrong})", file=sys.stderr)
+            status = 1
+    written = [name for name in written if (arguments.out / name).is_file()]
     _say(f"\nwritten to {arguments.out}: {', '.join(written)}")
     if result.interrupted:
         _say("Interrupted: the same command goes on with the missing folds.")
-        return 130
-    return 1 if result.predictions.empty else 0
+        return 128 + (result.signal or signal.SIGINT)
+    return status
 
 
 def _note(caught, told=()):
@@ -346,15 +401,19 @@ def _note(caught, told=()):
 
 
 def _say(text):
-    """Print; a reader that has read enough, such as `head`, or knows few letters ends nothing."""
-    encoding = sys.stdout.encoding or "utf-8"
+    """Print to a stdout that may know few letters, be full, or have a reader that has read enough."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
-    except UnicodeEncodeError:  # a pipe in ascii, cp932, latin-1: "±", "µ" and names of people
-        text = text.translate(_PLAIN_LETTERS).encode(encoding, "replace").decode(encoding)
+    except UnicodeEncodeError:
+        for letters, plain in PLAIN_LETTERS.items():
+            text = text.replace(letters, plain)
+        text = text.encode(encoding, errors="backslashreplace").decode(encoding)
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as wrong:
+        if not isinstance(wrong, BrokenPipeError):
+            print(f"note: cannot print ({wrong})", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -410,15 +469,20 @@ def _draw(result, out):
     """Write both figures, without pyplot: no window, no global state. Returns their names."""
     from matplotlib.figure import Figure
 
-    from skeeg.inspection import ConfusionMatricesDisplay, PairedScoresDisplay
+    from skeeg.evaluation import CalibrationCurve
+    from skeeg.inspection import CalibrationCurveDisplay, ConfusionMatricesDisplay, PairedScoresDisplay
 
     n_pipelines = result.scores["pipeline"].nunique()
-    figure = Figure(figsize=(max(4.5, 1.5 + 0.65 * n_pipelines), 4.8), layout="constrained")
-    PairedScoresDisplay.from_comparison(result, ax=figure.subplots())
-    figure.savefig(out / "scores.png", dpi=150)
+    if isinstance(result, CalibrationCurve):
+        name, display, size = "learning.png", CalibrationCurveDisplay, (6.4, 4.4 + 0.1 * n_pipelines)
+    else:
+        name, display, size = "scores.png", PairedScoresDisplay, (max(4.5, 1.5 + 0.65 * n_pipelines), 4.8)
+    figure = Figure(figsize=size, layout="constrained")
+    display.from_comparison(result, ax=figure.subplots())
+    figure.savefig(out / name, dpi=150)
     confusion = ConfusionMatricesDisplay.from_comparison(result, figure=Figure())
     confusion.figure_.savefig(out / "confusion.png", dpi=150)
-    return ["scores.png", "confusion.png"]
+    return [name, "confusion.png"]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The `skeeg` command: what it prints, writes and refuses."""
 
 import io
+import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
@@ -11,6 +13,7 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from pyriemann.spatialfilters import CSP
 
 from skeeg.cli import main
 from skeeg.datasets import make_motor_imagery
@@ -89,19 +92,6 @@ def test_what_was_read_is_printed_before_anything_trains(files, tmp_path, capsys
     assert [row[:5] for row in rows] == [[str(i), "1", "1", "6", "6"] for i in (1, 2, 3)]
     assert all(3 < float(row[5]) < 50 for row in rows)
     assert trained.startswith("3 subjects, 3 folds")
-
-
-@pytest.mark.parametrize("encoding", ["ascii", "cp932", "latin-1", "utf-8"])
-def test_pipes_of_few_letters_lose_nothing(encoding, files, tmp_path, monkeypatch):
-    pipe = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    monkeypatch.setattr(sys, "stdout", pipe)
-    command = ["--pipelines", "csp-lda", "--n-jobs", "1", "--out", str(tmp_path)]
-    assert main(["compare", "--data", *files, *command]) == 0
-    pipe.flush()
-    printed = pipe.buffer.getvalue().decode(encoding)
-    assert re.search(r"right_hand +(µV|uV)\n", printed) and re.search(
-        r"csp-lda +[\d.]+ (±|\+-) +[\d.]+", printed
-    )
 
 
 def test_the_sample_is_what_is_compared_without_arguments(tmp_path, capsys):
@@ -183,7 +173,10 @@ def test_real_recordings_cross_subject(tmp_path, capsys):
         (["compare", "--n-jobs", "0"], "'0' must be a positive integer, or -1"),
         (["compare", "--seed", "-1"], "'-1' must be an integer of at least 0"),
         (["compare", "--epochs", "many"], "'many' must be an integer of at least 1"),
-        (["compare", "--pipelines", "svm,lda"], "unknown svm, lda; choose from csp-lda, fbcsp-lda, mdm"),
+        (
+            ["compare", "--pipelines", "svm,lda"],
+            "unknown svm, lda; choose from csp-lda, fbcsp-lda, mdm",
+        ),
         (["compare", "--pipelines", ","], "no name given"),
         (["compare", "--pipelines", "attentionbasenet:sa"], "attentionbasenet:se, attentionbasenet:gsop"),
         (["compare", "--data", "nowhere-epo.fif"], "no file nowhere-epo.fif; give simulated, eegbci, or"),
@@ -199,6 +192,13 @@ def test_real_recordings_cross_subject(tmp_path, capsys):
         (["compare", "--data", "none-*.npz", __file__], r"no file matches none-\*\.npz"),
         (["compare", "--out", __file__], "is a file; give a folder"),
         (["compare", "--subjects", "1", "--cv", "cross-subject"], "needs at least 2 subjects"),
+        (["compare", "--own-trials", "4"], "argument --own-trials: only for --cv calibration"),
+        (["compare", "--cv", "calibration", "--own-trials", "1"], "'1' must be 0, at least 2, or all"),
+        (["compare", "--cv", "calibration", "--own-trials", "4,some"], "'some' must be 0, at least 2"),
+        (
+            ["compare", "--subjects", "1-2", "--pipelines", "mdm+own"],
+            r"mdm\+own: \+own is for cv='calibration'",
+        ),
     ],
 )
 def test_a_wrong_argument_gets_one_line_and_exit_2(arguments, message, tmp_path, monkeypatch, capsys):
@@ -280,3 +280,104 @@ def test_a_reader_that_has_read_enough_ends_nothing(n_lines, files, tmp_path):
     assert process.returncode == 0, told
     assert "Error" not in told
     assert (tmp_path / "confusion.png").exists()
+
+
+def test_calibration_prints_and_draws_accuracy_over_own_trials(files, tmp_path, capsys):
+    options = ["--cv", "calibration", "--own-trials", "0,2,all", "--folds", "2", "--n-jobs", "1"]
+    options += ["--out", str(tmp_path)]
+    names = ["csp-lda+ea", "mdm", "mdm+own"]
+    assert main(["compare", "--data", *files, "--pipelines", ",".join(names), *options]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"accuracy \(%\) +0 +2 +all\n", printed)
+    assert re.search(r"mdm\+own +– +\d+\.\d +\d+\.\d\n", printed)
+    assert "mdm+own learns from own trials alone: undefined without any" in printed
+    assert "written to" in printed and "learning.png, confusion.png" in printed
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    own = scores[scores["pipeline"] == "mdm+own"].groupby("own_trials")["n_own_trials"].unique()
+    assert {step: numbers.tolist() for step, numbers in own.items()} == {"2": [2], "all": [6]}
+    assert min(png_size(tmp_path / "learning.png")) > 300
+
+
+PROGRAM = "import sys; from skeeg.cli import main; sys.exit(main())"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp932", "latin-1", "utf-8"])
+def test_the_table_is_printed_with_the_letters_there_are(encoding, files, tmp_path, monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    out = tmp_path / "Ergebnisse für あ"
+    options = ["--pipelines", "csp-lda,mdm", "--n-jobs", "1", "--out", str(out)]
+    assert main(["compare", "--data", *files, *options]) == 0
+    text = stdout.buffer.getvalue().decode(encoding)
+    between = " ± " if encoding == "utf-8" else "+/-"  # the others lack a letter of the table or of the path
+    assert re.search(rf"mdm +\d+\.\d{re.escape(between)} *\d+\.\d", text), text
+    widths = {len(line) for line in text.splitlines() if line.startswith(("pipeline ", "mdm ", "csp-lda "))}
+    assert len(widths) == 1
+    assert re.search(r"right_hand +(µV|uV)\n", text)
+    assert "written to" in text and (out / "scores.csv").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_ends_nothing(files, tmp_path):
+    options = ["--pipelines", "csp-lda", "--out", str(tmp_path), "--n-jobs", "1"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, "compare", "--data", *files, *options],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert "note: cannot print ([Errno 28]" in done.stderr and "Traceback" not in done.stderr
+    assert (tmp_path / "confusion.png").exists()
+
+
+def test_figures_that_cannot_be_written_do_not_lose_the_table(files, tmp_path, capsys):
+    (tmp_path / "scores.png").mkdir()
+    command = ["compare", "--data", *files, "--pipelines", "csp-lda", "--n-jobs", "1", "--out", str(tmp_path)]
+    assert main(command) == 1
+    told = capsys.readouterr()
+    assert re.search(r"csp-lda +\d+\.\d ±", told.out) and "note: the figures could not be written" in told.err
+    assert "differences.csv" in told.out and "scores.png" not in told.out
+
+
+def test_labels_that_matplotlib_would_typeset_are_drawn(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name in ("$a$", "b_{"):
+        labels = ["$_left$", "$\\frac{$ " + "opening and closing of the right fist " * 3] * 6
+        np.savez(tmp_path / f"{name}.npz", X=rng.standard_normal((12, 3, 200)), y=labels, sfreq=100)
+    data = sorted(map(str, tmp_path.glob("*.npz")))
+    options = ["--pipelines", "csp-lda", "--n-jobs", "1", "--out", str(tmp_path / "out")]
+    assert main(["compare", "--data", *data, *options]) == 0
+    assert min(png_size(tmp_path / "out" / "confusion.png")) > 300
+    assert "Glyph" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_have_their_exit_codes(number, status, files, tmp_path, monkeypatch, capsys):
+    real = CSP.fit
+    fits = []
+
+    def fit(self, X, y):
+        fits.append(1)
+        if len(fits) == 3:
+            os.kill(os.getpid(), number)
+        return real(self, X, y)
+
+    monkeypatch.setattr(CSP, "fit", fit)
+    command = ["compare", "--data", *files, "--pipelines", "csp-lda", "--n-jobs", "1", "--out", str(tmp_path)]
+    assert main(command) == status
+    told = capsys.readouterr().out
+    assert "Interrupted: the same command goes on with the missing folds." in told
+    assert re.search(r"csp-lda +\d+\.\d", told) and (tmp_path / "scores.csv").exists()
+    assert len(list((tmp_path / "folds").iterdir())) == 2
+    assert main(command) == 0
+    assert len(fits) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_sigterm_while_data_are_read_ends_with_143(files, tmp_path, monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("skeeg.datasets.load_epochs", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(["compare", "--data", *files, "--out", str(tmp_path)]) == 143
+    assert "Interrupted." in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,5 +1,7 @@
 """Displays draw what they were given."""
 
+import io
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -13,7 +15,12 @@ from sklearn.pipeline import make_pipeline
 
 from skeeg import Scaler, SSTDPNClassifier
 from skeeg.evaluation import Comparison
-from skeeg.inspection import ConfusionMatricesDisplay, PairedScoresDisplay, TrainingDisplay
+from skeeg.inspection import (
+    CalibrationCurveDisplay,
+    ConfusionMatricesDisplay,
+    PairedScoresDisplay,
+    TrainingDisplay,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +74,105 @@ def test_paired_scores_leave_a_gap_where_a_subject_failed(comparison):
     drawn = np.array([line.get_ydata() for line in display.lines_])
     assert np.isnan(drawn).sum() == 1
     assert np.isfinite(display.errorbar_[0].get_ydata()).all()
+
+
+def test_means_are_over_the_subjects_that_every_pipeline_has(comparison):
+    comparison.scores.loc[0, ["accuracy", "error"]] = np.nan, "ValueError: no"  # "weak" of subject 0
+    display = PairedScoresDisplay.from_comparison(comparison, ax=Figure().subplots())
+    means = dict(zip(display.accuracies, display.errorbar_[0].get_ydata(), strict=True))
+    strong = 100 * comparison.subject_accuracies()["strong"]
+    assert means["strong"] == pytest.approx(strong.loc[1:].mean()) != pytest.approx(strong.mean())
+
+
+def whiskers_of(errorbar):
+    return np.array([segment[:, 1] for segment in errorbar[2][0].get_segments()])
+
+
+def test_whiskers_end_where_accuracies_do():
+    accuracies = pd.DataFrame(
+        {"all but perfect": [1.0, 1.0, 0.7], "hardly any": [0, 0.02, 0.3], "mid": [0.5, 0.5, 0.5]}
+    )
+    display = PairedScoresDisplay(accuracies, chance=0.5).plot(ax=Figure().subplots())
+    low, high = whiskers_of(display.errorbar_).T
+    assert high[0] == 100 and low[1] == 0 and low[2] == high[2] == 50
+    half = t.ppf(0.975, 2) * 100 * accuracies["all but perfect"].sem()
+    assert low[0] == pytest.approx(90 - half)
+    one = PairedScoresDisplay(accuracies[:1], chance=0.5).plot(ax=Figure().subplots())
+    np.testing.assert_array_equal(whiskers_of(one.errorbar_), [[100, 100], [0, 0], [50, 50]])
+
+
+ODD = ["$_left$", r"$\frac{$", "_hidden", "a\nb", "imagined opening and closing of the left fist", ""]
+DRAWN = ["$_left$", r"$\frac{$", "_hidden", "a b", "imagined openi…the left fist", ""]
+
+
+def drawn(texts):
+    assert not any(text.get_parse_math() for text in texts)
+    return [text.get_text() for text in texts]
+
+
+def test_names_are_drawn_as_they_are():
+    paired = PairedScoresDisplay(pd.DataFrame({name: [0.5] for name in ODD}), chance=0.5, title="$_")
+    paired.plot(ax=Figure().subplots())
+    assert drawn(paired.ax_.get_xticklabels()) == DRAWN
+    confusion = ConfusionMatricesDisplay({name: np.eye(6) for name in ODD}, ODD).plot(figure=Figure())
+    assert drawn(confusion.axes_[0].get_yticklabels()) == DRAWN
+    for ax in confusion.axes_:
+        assert drawn(ax.get_xticklabels()) == DRAWN
+    assert drawn([ax.title for ax in confusion.axes_]) == DRAWN
+    for display in (paired, confusion):
+        display.figure_.savefig(io.BytesIO())
+
+
+# ----- calibration --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def accuracies():
+    """Three people, three pipelines, one of which begins with the first own trials."""
+    names = [("pretrained", step) for step in ("0", "8", "16", "all")]
+    names += [("_same$", step) for step in ("0", "8", "16", "all")] + [
+        ("own", "8"),
+        ("own", "16"),
+        ("own", "all"),
+    ]
+    values = np.random.default_rng(0).uniform(0.5, 1, (3, 11))
+    values[:, 4:8] = values[:, :4]  # as good as the first, number by number
+    return pd.DataFrame(values, columns=pd.MultiIndex.from_tuples(names))
+
+
+def test_calibration_curves_are_means_over_people(accuracies):
+    display = CalibrationCurveDisplay(accuracies, chance=0.5, title="three").plot(ax=Figure().subplots())
+    assert list(display.errorbars_) == ["pretrained", "_same$", "own"]
+    for name, errorbar in display.errorbars_.items():
+        np.testing.assert_allclose(errorbar[0].get_ydata(), 100 * accuracies[name].mean())
+    assert drawn(display.ax_.get_legend().get_texts()) == ["pretrained", "_same$", "own", "chance 50 %"]
+    assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["0", "8", "16", "all"]
+    np.testing.assert_array_equal(np.round(display.errorbars_["own"][0].get_xdata()), [1, 2, 3])
+    display.figure_.savefig(io.BytesIO())
+
+
+def test_calibration_curves_that_coincide_are_both_seen(accuracies):
+    display = CalibrationCurveDisplay(accuracies, chance=0.5).plot()
+    one, other = (display.errorbars_[name][0] for name in ("pretrained", "_same$"))
+    assert (np.abs(one.get_xdata() - other.get_xdata()) > 0.05).all()
+    looks = {(e[0].get_color(), e[0].get_marker(), e[0].get_linestyle()) for e in display.errorbars_.values()}
+    assert len(looks) == 3
+
+
+def test_twenty_curves_look_different():
+    columns = pd.MultiIndex.from_product([[f"p{i}" for i in range(20)], ["0", "all"]])
+    display = CalibrationCurveDisplay(pd.DataFrame(np.full((2, 40), 0.5), columns=columns), chance=0.5).plot()
+    looks = {(e[0].get_color(), e[0].get_linestyle()) for e in display.errorbars_.values()}
+    assert len(looks) == 20
+
+
+def test_calibration_curves_leave_out_people_with_a_gap(accuracies):
+    accuracies.loc[1, ("own", "8")] = np.nan
+    display = CalibrationCurveDisplay(accuracies, chance=0.5).plot()
+    expected = 100 * accuracies.loc[[0, 2], "pretrained"].mean()
+    np.testing.assert_allclose(display.errorbars_["pretrained"][0].get_ydata(), expected)
+    low, high = whiskers_of(display.errorbars_["pretrained"]).T
+    assert low.min() >= 0 and high.max() <= 100
 
 
 def test_confusion_matrices_are_percent_of_the_true_class(comparison):

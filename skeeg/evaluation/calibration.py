@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from skeeg.evaluation.results import PAIRED_TEST, Comparison, align, one_line, paired_test, print_p
 from skeeg.evaluation.statistics import holm
@@ -20,23 +22,25 @@ class OwnTrials:
     classifier : classifier
         Unfitted: trained on the person's trials, which for a pretrained network is fine-tuning.
     before : classifier, optional
-        Fitted: what predicts as long as the person has given no trial. None: nothing does, and the curve
-        begins with the first own trials.
+        What predicts as long as the person has given no trial: trained on the trials of other people, or as it
+        is where it is frozen (``sklearn.frozen.FrozenEstimator``) or needs no fit. None: nothing does, and the
+        curve begins with the first own trials.
 
     Notes
     -----
     With ``cv="calibration"``, a classifier by itself is trained on the trials of other people and on the own
-    ones; a fitted classifier in ``sklearn.frozen.FrozenEstimator`` stays as it is.
+    ones; a frozen one stays as it is.
 
     Examples
     --------
     >>> from sklearn.dummy import DummyClassifier
+    >>> from sklearn.frozen import FrozenEstimator
     >>> from skeeg.datasets import make_motor_imagery
     >>> from skeeg.evaluation import OwnTrials, compare
     >>> X, y, metadata = make_motor_imagery(2, 20, n_chans=3, random_state=0)
     >>> dummy = DummyClassifier()
-    >>> pretrained = OwnTrials(dummy, before=dummy.fit(X, y))
-    >>> pipelines = {"others too": dummy, "own": OwnTrials(dummy), "pretrained": pretrained}
+    >>> tuned = OwnTrials(dummy, before=FrozenEstimator(DummyClassifier().fit(X, y)))
+    >>> pipelines = {"others too": dummy, "own": OwnTrials(dummy), "tuned": tuned}
     >>> curve = compare(
     ...     pipelines, X, y, metadata, cv="calibration", own_trials=[0, 4], n_splits=2, progress=False
     ... )
@@ -45,7 +49,7 @@ class OwnTrials:
     others too  0             20
                 4             24
     own         4              4
-    pretrained  0              0
+    tuned       0             20
                 4              4
     Name: n_train, dtype: int64
     """
@@ -68,17 +72,34 @@ def training_rows(pipelines, folds):
     -------
     dict of (str, int) -> ndarray
         Row numbers by pipeline and fold number, fold by fold rather than pipeline by pipeline: what an
-        interrupted run leaves can still be paired. A pipeline that could learn from nothing in a fold is not
-        there.
+        interrupted run leaves can still be paired. A pipeline that cannot predict in a fold, for want of
+        anything to learn from, is not there.
     """
     rows = {}
     for k, fold in enumerate(folds):
         for name, pipeline in pipelines.items():
-            own_alone = isinstance(pipeline, OwnTrials)
+            classifier = classifier_at(pipeline, fold)
+            own_alone = isinstance(pipeline, OwnTrials) and len(fold.own)
             train = fold.own if own_alone else np.concatenate([fold.train, fold.own])
-            if len(train) or (own_alone and pipeline.before is not None):
+            if classifier is not None and (len(train) or predicts_untrained(classifier)):
                 rows[name, k] = train
     return rows
+
+
+def classifier_at(pipeline, fold):
+    """The classifier that is to be trained in a fold, or None."""
+    if not isinstance(pipeline, OwnTrials):
+        return pipeline
+    return pipeline.classifier if len(fold.own) else pipeline.before
+
+
+def predicts_untrained(classifier):
+    """Tell whether a classifier is fitted, or needs no fit."""
+    try:
+        check_is_fitted(classifier)
+    except NotFittedError:
+        return False
+    return True
 
 
 @dataclass
@@ -203,7 +224,7 @@ class CalibrationCurve(Comparison):
         summary = self.summary()
         tests = self.differences().set_index(["pipeline", "own_trials"])
         accuracies = [("accuracy (%)", *steps)]
-        differences = [(f"vs {names[0]}", *steps)]
+        differences = [(f"vs {names[0]} (p)", *steps)]
         for name in names:
             known = [summary["accuracy"].get((name, step), np.nan) for step in steps]
             accuracies.append((name, *(f"{100 * accuracy:.1f}" for accuracy in known)))
@@ -215,7 +236,7 @@ class CalibrationCurve(Comparison):
             lines += [*align(differences), ""]
         lines.append(f"columns: number of the person's own trials that train; means over {self._people()}")
         if len(tests):
-            lines += ["in brackets p", *self._test(len(tests))]
+            lines += self._test(len(tests))
         return "\n".join(lines + self._remarks())
 
     def _remarks(self):

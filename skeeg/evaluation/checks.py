@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from numbers import Integral, Number
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from skeeg.datasets import warn_of_one_person_as_several
+from skeeg.datasets import duplicate_trials, warn_of_one_person_as_several
 from skeeg.trials import as_trials, holds_epochs
 
 
@@ -148,12 +147,13 @@ def _rows(rows, n_trials, k):
     return rows
 
 
-def warn_of_folds(folds, y, metadata, digests):
+def warn_of_folds(folds, X, y, metadata, cv):
     """Say what makes scores of these folds mean something else than they seem to."""
-    warn_of_one_person_as_several(metadata["subject"], stacklevel=3)
+    if cv not in ("within-subject", "cross-session"):
+        warn_of_one_person_as_several(metadata["subject"], stacklevel=3)
     _warn_of_unseen_classes(folds, y, metadata)
     _warn_of_one_class(y, metadata)
-    _warn_of_duplicates(folds, digests, metadata)
+    _warn_of_duplicates(folds, X, metadata)
 
 
 def _warn_of_unseen_classes(folds, y, metadata):
@@ -177,24 +177,27 @@ def _warn_of_one_class(y, metadata):
         )
 
 
-def _warn_of_duplicates(folds, digests, metadata):
-    """The same numbers in training and test: a file read twice, or its trials cut twice."""
-    _, same = np.unique(digests, return_inverse=True)
-    if same.max() + 1 == len(same):
+def _warn_of_duplicates(folds, X, metadata):
+    """The same trial in training and test: a file read twice, or cut twice."""
+    with np.errstate(invalid="ignore"):  # what is not finite is the pipelines' to refuse
+        pairs = duplicate_trials(np.asarray(X).reshape(len(X), -1, X.shape[-1]))
+    if len(pairs) == 0:
         return
-    pairs, n_folds = {}, 0
+    same = np.arange(len(X))
+    same[pairs[:, 1]] = pairs[:, 0]
+    twins, n_folds = {}, 0
     for train, test in folds:
-        found = np.flatnonzero(np.isin(same[test], same[train]))
+        found = test[np.isin(same[test], same[train])]
         n_folds += len(found) > 0
-        for trial in test[found]:
-            pairs[trial] = train[same[train] == same[trial]][0]
-    if pairs:
-        trial, twin = next(iter(pairs.items()))
+        for trial in found:
+            twins.setdefault(trial, train[same[train] == same[trial]][0])
+    if twins:
+        trial, twin = next(iter(twins.items()))
         subjects = metadata["subject"].iloc[[trial, twin]].tolist()
         _warn(
-            f"{len(pairs)} test trials are the same to the last bit as a trial that trains, in {n_folds} of "
-            f"{len(folds)} folds: their scores are too good. The first are trial {trial} of subject "
-            f"{subjects[0]} and {twin} of {subjects[1]}; was a recording read twice?"
+            f"{len(twins)} test trials are the same as a trial that trains, in {n_folds} of {len(folds)} "
+            f"folds: their scores are too good. The first are trial {trial} of subject {subjects[0]} and "
+            f"{twin} of {subjects[1]}; was a recording read twice?"
         )
 
 
@@ -205,21 +208,3 @@ def _warn(message):
 def _some(values):
     """The first ten."""
     return ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")
-
-
-def digests_of(X):
-    """Hash every trial.
-
-    Parameters
-    ----------
-    X : ndarray, shape (n_trials, ...)
-        Trials.
-
-    Returns
-    -------
-    ndarray of bytes, shape (n_trials,)
-        The same for trials of the same numbers.
-    """
-    trials = np.asarray(X)
-    digests = (hashlib.blake2b(np.ascontiguousarray(trial), digest_size=16) for trial in trials)
-    return np.array([digest.hexdigest() for digest in digests], dtype="S32")

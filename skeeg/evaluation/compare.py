@@ -6,11 +6,10 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
 from skeeg.evaluation import kept
-from skeeg.evaluation.calibration import CalibrationCurve, OwnTrials, training_rows
-from skeeg.evaluation.checks import check_data, digests_of, warn_of_folds
+from skeeg.evaluation.calibration import CalibrationCurve, OwnTrials, classifier_at, training_rows
+from skeeg.evaluation.checks import check_data, warn_of_folds
 from skeeg.evaluation.pipelines import make_pipelines
 from skeeg.evaluation.results import Comparison, collect
 from skeeg.evaluation.running import ProgressBar, StopSignals, run
@@ -115,13 +114,13 @@ def compare(
             y, metadata, own_trials=own_trials, n_splits=n_splits, random_state=random_state
         )
     else:
-        pairs = make_folds(cv, y, metadata, n_splits=n_splits, random_state=random_state)
-        folds = [Fold(train, test) for train, test in pairs]
+        folds = [
+            Fold(train, test)
+            for train, test in make_folds(cv, y, metadata, n_splits=n_splits, random_state=random_state)
+        ]
     tasks = training_rows(pipelines, folds)
-    digests = digests_of(X)
-    warn_of_folds(
-        [(np.concatenate([fold.train, fold.own]), fold.test) for fold in folds], y, metadata, digests
-    )
+    pairs = [(np.concatenate([fold.train, fold.own]), fold.test) for fold in folds]
+    warn_of_folds(pairs, X, y, metadata, _name_of(cv))
     classes, groups = np.unique(y), _groups(cv, metadata)
     known = (X.sfreq, X.ch_names, X.labels, X.tmin) if isinstance(X, EEGArray) else None
     X = np.asarray(X)
@@ -129,7 +128,7 @@ def compare(
     done, paths = {}, {}
     if out is not None:
         folder = kept.folder_of(out)
-        data = (X.dtype.str, X.shape, known, digests, y, groups)
+        data = (X, known, y, groups)
         paths = kept.name_files(folder, tasks, pipelines, folds, data)
         found = {task: path for task, path in paths.items() if path.exists()}
         read = {
@@ -140,8 +139,14 @@ def compare(
     bar = ProgressBar(len(tasks), len(folds), shown=progress)
     for task, fold in done.items():
         bar.finished(task, fold, y[folds[task[1]].test], classes)
+    given = (X, known, y, groups, classes)
     waiting = {
-        (name, k): (_ready(pipelines[name], train), X, known, y, groups, classes, train, folds[k].test)
+        (name, k): (
+            classifier_at(pipelines[name], folds[k]),
+            *given,
+            train,
+            folds[k].batches or (folds[k].test,),
+        )
         for (name, k), train in tasks.items()
         if (name, k) not in done
     }
@@ -193,8 +198,11 @@ def _name_of(cv):
 
 def _groups(cv, metadata):
     """Who each trial is from: the subject, or the session of the subject where sessions are held out."""
-    columns = ["subject", "session"] if _name_of(cv) == "cross-session" else ["subject"]
-    return metadata[columns].astype(str).agg("/".join, axis=1).to_numpy(dtype=str)
+    subjects = metadata["subject"].astype(str)
+    if _name_of(cv) == "cross-session":
+        pairs = zip(subjects, metadata["session"].astype(str), strict=True)
+        return np.array([repr(pair) for pair in pairs])  # "a/b", "c" and "a", "b/c" are two
+    return subjects.to_numpy(dtype=str)
 
 
 def _check_pipelines(pipelines, X, cv, random_state):
@@ -216,7 +224,8 @@ def _check_pipelines(pipelines, X, cv, random_state):
             f"the pipelines {', '.join(named)} need the sampling rate, which X does not know: give "
             "skeeg.EEGArray(X, sfreq=...) or Epochs."
         )
-    known = make_pipelines(named, sfreq=sfreq, random_state=random_state)
+    calibration = _name_of(cv) == "calibration"
+    known = make_pipelines(named, sfreq=sfreq, random_state=random_state, calibration=calibration)
     checked = {}
     for name, pipeline in pipelines.items():
         if isinstance(pipeline, str):
@@ -224,12 +233,13 @@ def _check_pipelines(pipelines, X, cv, random_state):
         if not isinstance(pipeline, OwnTrials):
             checked[name] = _check_classifier(name, pipeline, random_state)
             continue
-        if _name_of(cv) != "calibration":
+        if not calibration:
             raise ValueError(f"pipelines[{name!r}]: OwnTrials is for cv='calibration'; give its classifier.")
-        if pipeline.before is not None:
-            check_is_fitted(pipeline.before)
-        classifier = _check_classifier(name, pipeline.classifier, random_state)
-        checked[name] = OwnTrials(classifier, pipeline.before)
+        classifiers = [
+            None if classifier is None else _check_classifier(name, classifier, random_state)
+            for classifier in (pipeline.classifier, pipeline.before)
+        ]
+        checked[name] = OwnTrials(*classifiers)
     return checked
 
 
@@ -245,13 +255,6 @@ def _check_classifier(name, classifier, random_state):
         if key.split("__")[-1] == "random_state" and value is None
     ]
     return classifier.set_params(**dict.fromkeys(unset, random_state))
-
-
-def _ready(pipeline, train):
-    """The classifier to fit on these trials, or one that is fitted where there are none."""
-    if not isinstance(pipeline, OwnTrials):
-        return pipeline
-    return pipeline.classifier if len(train) else pipeline.before
 
 
 def _tell_warnings(done):

@@ -81,7 +81,8 @@ def name_files(folder, tasks, pipelines, folds, data):
     files = {}
     for (name, k), train in tasks.items():
         short = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:60]
-        files[name, k] = folder / f"{short}-fold{k}-{_hash([keys[name], train, folds[k].test])}.json"
+        key = _hash([keys[name], train, folds[k].test, folds[k].batches])
+        files[name, k] = folder / f"{short}-fold{k}-{key}.json"
     return files
 
 

@@ -5,11 +5,13 @@ from functools import partial
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from skeeg.estimators.attention_base_net import AttentionBaseNetClassifier
 from skeeg.estimators.fb_light_conv_net import FBLightConvNetClassifier
 from skeeg.estimators.sinc_shallow_net import SincShallowNetClassifier
 from skeeg.estimators.sstdpn import SSTDPNClassifier
+from skeeg.evaluation.calibration import OwnTrials
 from skeeg.modules.attention import ATTENTION_BLOCKS
 from skeeg.preprocessing import EuclideanAlignment, Scaler
 from skeeg.pretrained import load_pretrained
@@ -18,6 +20,8 @@ from skeeg.trials import open_trials
 
 class PretrainedClassifier(ClassifierMixin, BaseEstimator):
     """A decoder of the wheel among pipelines: ``fit`` trains nothing, or goes on from its weights.
+
+    Without ``finetune`` it predicts unfitted, too.
 
     Parameters
     ----------
@@ -84,13 +88,7 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        decoder = load_pretrained(
-            self.name,
-            ch_names=open_trials(X).ch_names,
-            sfreq=self.sfreq,
-            alignment=self.alignment,
-            verbose=False,
-        )
+        decoder = self._choose(X)
         known = decoder[-1].classes_
         unknown = np.setdiff1d(y, known)
         if len(unknown):
@@ -103,6 +101,20 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
             network.fit(alignment.fit_transform(recording.fit_transform(X), groups=groups), y)
         self.decoder_, self.classes_ = decoder, decoder[-1].classes_
         return self
+
+    def _choose(self, X):
+        return load_pretrained(
+            self.name,
+            ch_names=open_trials(X).ch_names,
+            sfreq=self.sfreq,
+            alignment=self.alignment,
+            verbose=False,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = self.finetune  # a decoder as it is needs the channels alone
+        return tags
 
     def predict(self, X, groups=None):
         """Get the most probable label of each trial.
@@ -119,7 +131,8 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         ndarray, shape (n_trials,)
             Labels.
         """
-        return self.classes_[self.predict_proba(X, groups).argmax(axis=1)]
+        proba = self.predict_proba(X, groups)
+        return self.classes_[proba.argmax(axis=1)]
 
     def predict_proba(self, X, groups=None):
         """Get the probability of each class.
@@ -134,6 +147,10 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         ndarray, shape (n_trials, n_classes)
             Probabilities, columns in the order of ``classes_``.
         """
+        if not self.finetune and not hasattr(self, "decoder_"):
+            self.decoder_ = self._choose(X)
+            self.classes_ = self.decoder_[-1].classes_
+        check_is_fitted(self)
         recording, alignment, network = (step for _, step in self.decoder_.steps)
         return network.predict_proba(alignment.transform(recording.transform(X), groups=groups))
 
@@ -183,13 +200,28 @@ PRETRAINED = {
     "pretrained+finetune": partial(_pretrained, finetune=True),
 }
 
+#: What a calibration compares when nothing is chosen: who trains on other people, and who does not.
+CALIBRATION = ("csp-lda+ea", "tangent-space-lr+ea", "csp-lda+own", "attentionbasenet+own")
+
 #: Name -> builder(sfreq=, random_state=, max_epochs=) of an unfitted pipeline.
 PIPELINES = _PLAIN | _MODES
+_ENDINGS = "with +ea (aligns each subject first), +own (of a calibration: other people do not train)"
+_BARE = tuple(PIPELINES)
 PIPELINES |= {f"{name}+ea": partial(build, aligned=True) for name, build in PIPELINES.items()}
 PIPELINES |= PRETRAINED
+_OWN = "+own"
 
 
-def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None):
+def unknown_among(names):
+    """Tell which names are unknown, and the known ones; "" where none is."""
+    unknown = ", ".join(name for name in names if name.removesuffix(_OWN) not in PIPELINES)
+    return unknown and (
+        f"{unknown}; choose from {', '.join(_BARE)}, with +ea to align each subject first, and +own in a "
+        f"calibration to learn from own trials alone; {', '.join(PRETRAINED)}"
+    )
+
+
+def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None, calibration=False):
     """Make the pipelines that a comparison knows by name.
 
     Parameters
@@ -205,16 +237,19 @@ def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None):
         Seed of the networks.
     max_epochs : int, default=None
         Epochs to train a network; None for its own default.
+    calibration : bool, default=False
+        Make them for ``cv="calibration"``: a name with "+own" at the end learns from the own trials of the
+        person tested alone, and so does "pretrained+finetune", which is "pretrained" before there are any.
 
     Returns
     -------
-    dict of str -> Pipeline
+    dict of str -> classifier or OwnTrials
         Unfitted pipelines, in the order of `names`.
 
     Raises
     ------
     ValueError
-        A name is unknown.
+        A name is unknown, or is for a calibration.
 
     Examples
     --------
@@ -223,8 +258,15 @@ def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None):
     >>> list(pipelines["attentionbasenet:se+ea"].named_steps)
     ['euclideanalignment', 'scaler', 'attentionbasenetclassifier']
     """
-    unknown = [name for name in names if name not in PIPELINES]
-    if unknown:
-        raise ValueError(f"unknown pipeline {', '.join(unknown)}; choose from {', '.join(PIPELINES)}")
+    if unknown := unknown_among(names):
+        raise ValueError(f"unknown pipeline {unknown}")
+    of_calibration = [name for name in names if name.endswith(_OWN)]
+    if of_calibration and not calibration:
+        raise ValueError(f"{', '.join(of_calibration)}: {_OWN} is for cv='calibration'")
     settings = {"sfreq": sfreq, "random_state": random_state, "max_epochs": max_epochs}
-    return {name: PIPELINES[name](**settings) for name in names}
+    made = {name: PIPELINES[name.removesuffix(_OWN)](**settings) for name in names}
+    made |= {name: OwnTrials(made[name]) for name in of_calibration}
+    if calibration and "pretrained+finetune" in made:
+        before = PIPELINES["pretrained"](**settings)
+        made["pretrained+finetune"] = OwnTrials(made["pretrained+finetune"], before=before)
+    return made

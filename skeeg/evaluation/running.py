@@ -29,13 +29,13 @@ from skeeg.trials import EEGArray
 # ----- one fold -------------------------------------------------------------------------------------------
 
 
-def fit_and_predict(pipeline, X, known, y, groups, classes, train, test):
+def fit_and_predict(pipeline, X, known, y, groups, classes, train, batches):
     """Fit and predict one fold; an error is a result like any other.
 
     Parameters
     ----------
     pipeline : classifier
-        Unfitted; fitted where nothing trains.
+        Unfitted; where nothing trains, one that can predict nevertheless.
     X : ndarray, shape (n_trials, n_chans, n_times)
         Trials.
     known : tuple or None
@@ -45,8 +45,10 @@ def fit_and_predict(pipeline, X, known, y, groups, classes, train, test):
         Labels, and who each trial is from.
     classes : ndarray, shape (n_classes,)
         All labels, sorted.
-    train, test : ndarray
-        Row numbers.
+    train : ndarray
+        Row numbers of the trials that train.
+    batches : tuple of ndarray
+        Row numbers of the test trials; those of an array are predicted together.
 
     Returns
     -------
@@ -70,15 +72,18 @@ def fit_and_predict(pipeline, X, known, y, groups, classes, train, test):
                 return {"groups": groups[trials]} if routing.consumes(method, ["groups"]) else {}
 
             start = time.perf_counter()
+            pipeline = clone(pipeline)
             if len(train):
-                pipeline = clone(pipeline)
                 pipeline.fit(X[train], y[train], **routed("fit", train))
             fold["fit_time"] = time.perf_counter() - start
-            y_pred = pipeline.predict(X[test], **routed("predict", test))
-            fold["y_pred"] = _numbers_of(y_pred, classes, len(test), "predict")
-            if hasattr(pipeline, "predict_proba"):
-                proba = pipeline.predict_proba(X[test], **routed("predict_proba", test))
-                fold["proba"] = _in_order(proba, pipeline, classes, len(test)).tolist()
+            y_pred, proba = [], []
+            for test in batches:
+                answers = pipeline.predict(X[test], **routed("predict", test))
+                y_pred += _numbers_of(answers, classes, len(test), "predict")
+                if hasattr(pipeline, "predict_proba"):
+                    chances = pipeline.predict_proba(X[test], **routed("predict_proba", test))
+                    proba += _in_order(chances, pipeline, classes, len(test)).tolist()
+            fold["y_pred"], fold["proba"] = y_pred, proba or None
         except Stopped:
             raise
         except (Exception, KeyboardInterrupt, SystemExit) as error:  # pipelines may end fits by any of these
@@ -102,10 +107,10 @@ def _numbers_of(labels, classes, n_labels, what):
         raise ValueError(f"{what} gave an array of shape {labels.shape}, not one label for {n_labels} trials")
     numbers = {label: number for number, label in enumerate(classes.tolist())}
     labels = labels.tolist()
-    unknown = list(dict.fromkeys(label for label in labels if label not in numbers))
+    unknown = list(dict.fromkeys(repr(label) for label in labels if label not in numbers))
     if unknown:
         raise ValueError(
-            f"{what} gave {', '.join(map(repr, unknown[:5]))}, which y does not hold; its labels are "
+            f"{what} gave {', '.join(unknown[:5])}, which y does not hold; its labels are "
             f"{', '.join(map(repr, numbers))}"
         )
     return [numbers[label] for label in labels]

@@ -26,12 +26,16 @@ class Fold(NamedTuple):
         With "calibration", trials of the person tested that train as well.
     step : str
         With "calibration", how many these were to be: "0", "4", ..., "all".
+    batches : tuple of ndarray
+        Test trials that are predicted together, where these are not all: what a pipeline learns from the
+        trials that it predicts (alignment does) must not depend on the number of own trials.
     """
 
     train: np.ndarray
     test: np.ndarray
     own: np.ndarray = np.array([], dtype=int)
     step: str = ""
+    batches: tuple = ()
 
 
 def _within_subject(y, metadata, n_splits, random_state):
@@ -131,7 +135,7 @@ def make_folds(cv, y, metadata, *, n_splits=5, random_state=0):
         - "cross-subject": whole subjects are held out, one at a time where there are at most `n_splits`.
         - "cross-session": each session of a subject is held out, the others of that subject train.
         - "calibration": as "cross-subject", and again with 4, 8, 16, 40 and all of the person's own trials
-          that the folds of "within-subject" train on, tested on the same trials.
+          that the folds of "within-subject" train on, tested on the same trials; see `compare`.
         - a scikit-learn splitter, or an iterable of (train, test); the splitter gets the subjects as groups.
     y : ndarray, shape (n_trials,)
         Labels.
@@ -188,10 +192,10 @@ def _check_n_splits(n_splits):
 def calibration_folds(y, metadata, *, own_trials=OWN_TRIALS, n_splits=5, random_state=0):
     """List the folds of a calibration curve: how accuracy grows with a person's own trials.
 
-    Without own trials, the folds are those of "cross-subject". With some, each person is tested in the
-    folds of "within-subject", and of the trials that train there, the first so many of a random order that
-    alternates between the classes are taken: 8 trials hold the 4 before. Each number of trials is thus tested
-    on the same trials.
+    Each person is tested in the folds of "within-subject". Of the trials that train there, the first so many
+    of a random order that alternates between the classes are taken: 8 trials hold the 4 before. The other
+    people are those who train for this person in "cross-subject"; without own trials, people who share these
+    are one fold. Each number of trials is thus tested on the same trials, in the same batches.
 
     Parameters
     ----------
@@ -241,12 +245,17 @@ def calibration_folds(y, metadata, *, own_trials=OWN_TRIALS, n_splits=5, random_
             stacklevel=3,
         )
     subjects = metadata["subject"].to_numpy()
+    batches = {}
+    for _, test in within:
+        batches.setdefault(subjects[test[0]], []).append(test)
     others = {subject: np.array([], dtype=int) for subject in np.unique(subjects)}
     folds = []
     if len(others) > 1:
         across = list(_cross_subject(y, metadata, n_splits, random_state))
         others = {subject: train for train, test in across for subject in np.unique(subjects[test])}
-        folds = [Fold(train, test, step="0") for train, test in across if 0 in numbers]
+        for train, test in across if 0 in numbers else ():
+            of_fold = tuple(batch for subject in np.unique(subjects[test]) for batch in batches[subject])
+            folds.append(Fold(train, np.concatenate(of_fold), step="0", batches=of_fold))
     for k, (pool, test) in enumerate(within):
         order = _alternating(y[pool], np.random.default_rng([random_state, k]))
         steps = {str(n): n for n in numbers if 0 < n <= shortest}

@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-#: Two colours of the Okabe-Ito palette, told apart with any colour vision and in grey.
-BLUE, VERMILION = "#0072B2", "#D55E00"
+from skeeg.inspection.style import BLUE, VERMILION, means_and_whiskers, names_of
 
 
 class PairedScoresDisplay:
@@ -29,7 +28,7 @@ class PairedScoresDisplay:
     lines_ : list of Line2D
         One line a subject.
     errorbar_ : ErrorbarContainer
-        Means and their 95 % confidence intervals.
+        Means and their 95 % confidence intervals, which end at 0 and 100 %, over the subjects without a gap.
 
     Examples
     --------
@@ -91,10 +90,12 @@ class PairedScoresDisplay:
         grey = {"color": "0.55", "lw": 0.8, "marker": "o", "ms": 3, "alpha": faint}
         self.lines_ = [ax.plot(x, row, **grey)[0] for row in percent]
         self.lines_[0].set_label("one subject")
+        complete = self.accuracies.dropna(axis=1, how="all").dropna().index  # the same people everywhere
+        means, whiskers = means_and_whiskers(100 * self.accuracies.loc[complete].to_numpy(dtype=float))
         self.errorbar_ = ax.errorbar(
             x,
-            _nanmean(percent),
-            yerr=_half_width_of_mean(percent),
+            means,
+            yerr=whiskers,
             fmt="D",
             color=BLUE,
             ms=6,
@@ -106,9 +107,10 @@ class PairedScoresDisplay:
         ax.axhline(
             100 * self.chance, color=VERMILION, ls="--", lw=1.2, label=f"chance {100 * self.chance:.0f} %"
         )
-        ax.set_xticks(x, self.accuracies.columns, rotation=35, ha="right", rotation_mode="anchor")
+        slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor", "parse_math": False}
+        ax.set_xticks(x, names_of(self.accuracies.columns), **slanted)
         ax.set(xlim=(-0.5, n_pipelines - 0.5), ylabel="Accuracy (%)")
-        ax.set_title(self.title, pad=28)
+        ax.set_title(self.title, pad=28, parse_math=False)
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize="small")
         ax.grid(axis="y", color="0.9")
         ax.set_axisbelow(True)
@@ -198,15 +200,17 @@ class ConfusionMatricesDisplay:
         self.figure_ = figure
         n_columns = min(4, max(1, len(self.matrices)))
         n_rows = max(1, math.ceil(len(self.matrices) / n_columns))
+        longest = max(map(len, names_of(self.classes)), default=0)
         side = max(2.4, 1.3 + 0.45 * len(self.classes))  # wide enough for a pipeline's name
+        margin = 0.06 * max(0, longest - 10)  # for names of classes, along both axes
         figure.set_layout_engine("compressed", h_pad=0.1, w_pad=0.08)
-        figure.set_size_inches(1.6 + n_columns * side, 0.9 + n_rows * (side + 0.25))
+        figure.set_size_inches(1.6 + n_columns * side + margin, 0.9 + n_rows * (side + 0.25 + margin))
         grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
         for ax in grid.flat[len(self.matrices) :]:
             ax.remove()
         self.axes_ = grid.flat[: len(self.matrices)]
 
-        self.displays_ = {}
+        self.displays_, classes = {}, names_of(self.classes)
         for ax, (name, counts) in zip(self.axes_, self.matrices.items(), strict=True):
             n_true = counts.sum(axis=1, keepdims=True)
             percent = np.divide(100 * counts, n_true, out=np.full(counts.shape, np.nan), where=n_true > 0)
@@ -215,12 +219,13 @@ class ConfusionMatricesDisplay:
                 cmap="Blues",
                 colorbar=False,
                 values_format=".0f",
-                xticks_rotation=45,
                 im_kw={"vmin": 0, "vmax": 100},
             )
             ax.set(xlabel="", ylabel="")
-            ax.set_title(name, fontsize="medium")
-            ax.set_xticks(ax.get_xticks(), self.classes, rotation=45, ha="right", rotation_mode="anchor")
+            ax.set_title(*names_of([name]), fontsize="medium", parse_math=False)
+            slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+            ax.set_xticks(range(len(classes)), classes, parse_math=False, **slanted)
+            ax.set_yticks(range(len(classes)), classes, parse_math=False)
             ax.tick_params(labelbottom=True)
         figure.supxlabel("Predicted class")
         figure.supylabel("True class")
@@ -228,21 +233,3 @@ class ConfusionMatricesDisplay:
             image = self.displays_[next(iter(self.displays_))].im_
             figure.colorbar(image, ax=list(self.axes_), label="% of the true class", shrink=0.8)
         return self
-
-
-def _nanmean(percent):
-    """Mean over subjects; NaN where no subject is left, without a warning."""
-    n = np.sum(~np.isnan(percent), axis=0)
-    return np.divide(np.nansum(percent, axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
-
-
-def _half_width_of_mean(percent):
-    """Half the 95 % confidence interval of the mean over subjects (Student's t); 0 for one subject."""
-    from scipy.stats import t
-
-    n = np.sum(~np.isnan(percent), axis=0)
-    squares = np.nansum((percent - _nanmean(percent)) ** 2, axis=0)
-    several = n > 1
-    width = np.zeros(len(n))
-    width[several] = t.ppf(0.975, n[several] - 1) * np.sqrt(squares[several] / (n[several] - 1) / n[several])
-    return width

@@ -1,6 +1,6 @@
 """The course of a training."""
 
-from skeeg.inspection.comparison import BLUE, VERMILION
+from skeeg.inspection.style import BLUE, VERMILION
 
 
 class TrainingDisplay:

@@ -1,0 +1,122 @@
+"""Figure of a calibration: accuracy over the number of the person's own trials."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skeeg.inspection.style import LINES, MARKERS, PALETTE, draw_legend, means_and_whiskers
+
+
+class CalibrationCurveDisplay:
+    """Mean accuracy of each pipeline over the number of a person's own trials that it was trained on.
+
+    Parameters
+    ----------
+    accuracies : DataFrame, shape (n_subjects, n_pipelines * n_steps)
+        Accuracies from 0 to 1, columns of two levels, pipeline and number of own trials ("0", "4", ...,
+        "all"), in the order to draw; subjects with a gap are left out.
+    chance : float
+        Chance level from 0 to 1.
+    title : str, default=""
+        Title of the axes.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes drawn on.
+    figure_ : matplotlib Figure
+        Its figure.
+    errorbars_ : dict of str -> ErrorbarContainer
+        Means over subjects and their 95 % confidence intervals, which end at 0 and 100 %. Pipelines stand a
+        little beside each other, so that none hides another.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from matplotlib.figure import Figure
+    >>> from skeeg.inspection import CalibrationCurveDisplay
+    >>> columns = pd.MultiIndex.from_product([["pretrained", "csp-lda"], ["0", "4", "all"]])
+    >>> rows = [[0.8, 0.8, 0.9, 0.6, 0.7, 0.9], [0.7, 0.8, 0.8, 0.5, 0.6, 0.8]]
+    >>> accuracies = pd.DataFrame(rows, columns=columns)
+    >>> display = CalibrationCurveDisplay(accuracies, chance=0.5).plot(ax=Figure().subplots())
+    >>> list(display.errorbars_)
+    ['pretrained', 'csp-lda']
+    """
+
+    def __init__(self, accuracies, *, chance, title=""):
+        self.accuracies = accuracies
+        self.chance = chance
+        self.title = title
+
+    @classmethod
+    def from_comparison(cls, curve, *, ax=None):
+        """Draw a `skeeg.evaluation.CalibrationCurve`.
+
+        Parameters
+        ----------
+        curve : CalibrationCurve
+            Result of `skeeg.evaluation.compare` with ``cv="calibration"``.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        CalibrationCurveDisplay
+        """
+        accuracies = curve.same_people()
+        return cls(accuracies, chance=curve.chance, title=f"{len(accuracies)} subjects").plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        CalibrationCurveDisplay
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        complete = self.accuracies.dropna(axis=1, how="all").dropna()
+        names = list(dict.fromkeys(name for name, _ in self.accuracies))
+        steps = sorted(
+            {step for _, step in self.accuracies}, key=lambda step: (step == "all", len(step), step)
+        )
+        apart = 0.3 / max(1, len(names))
+        self.errorbars_ = {}
+        for i, name in enumerate(names):
+            of_name = [step for step in steps if (name, step) in complete]
+            percent = 100 * complete[[(name, step) for step in of_name]].to_numpy(dtype=float)
+            means, whiskers = means_and_whiskers(percent)
+            self.errorbars_[name] = ax.errorbar(
+                np.array([steps.index(step) for step in of_name]) + (i - (len(names) - 1) / 2) * apart,
+                means,
+                yerr=whiskers,
+                color=PALETTE[i % len(PALETTE)],
+                marker=MARKERS[i % len(MARKERS)],
+                ls=LINES[i // len(PALETTE) % len(LINES)],
+                ms=5,
+                lw=1.5,
+                capsize=2,
+                elinewidth=0.8,
+            )
+        chance = ax.axhline(100 * self.chance, color="0.4", ls="--", lw=1)
+        ax.set_xticks(range(len(steps)), steps)
+        ax.set(xlabel="Number of the person's own trials", ylabel="Accuracy (%), mean and 95 % CI")
+        ax.set_title(self.title, parse_math=False)
+        draw_legend(
+            ax,
+            [*self.errorbars_.values(), chance],
+            [*names, f"chance {100 * self.chance:.0f} %"],
+            frameon=False,
+        )
+        ax.grid(axis="y", color="0.9")
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+        return self
