@@ -73,8 +73,9 @@ def test_whatever_decides_a_result_is_looked_at_before_it_is_taken_from_disk(dat
     elif changed == "dtype":
         X = X.view(np.ndarray).view(np.int64)
     elif changed == "X":
-        X = X.copy()
+        X = np.array(X)
         X[-1, -1, -1] += 1e-9
+        X = EEGArray(X, **known)
     elif changed == "y":
         y = np.roll(y, 1)
     elif changed == "subjects":
@@ -362,8 +363,9 @@ def compare_frozen(folder):
     network = skeeg.load(Path(folder, "network"))
     pipeline = skeeg.load(Path(folder, "pipeline"))
     torch.manual_seed(0)
+    tuned = AttentionBaseNetClassifier(pretrained=FrozenEstimator(network), max_epochs=1, verbose=0)
     pipelines = {
-        "tuned": AttentionBaseNetClassifier(pretrained=FrozenEstimator(network), max_epochs=1, verbose=0),
+        "tuned": make_pipeline(Scaler(), tuned),
         "pretrained": FrozenEstimator(pipeline),
         "holding": CountingClassifier(f"{folder}/log", how=torch.nn.Linear(2, 2)),
     }

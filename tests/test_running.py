@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from evaluating import make_lda, six_people
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
 
@@ -240,8 +241,10 @@ def test_a_temporary_folder_of_any_name_does(data, lda, tmp_path, monkeypatch):
     folder = tmp_path / "für\u3042"
     folder.mkdir()
     monkeypatch.setenv("JOBLIB_TEMP_FOLDER", str(folder))
+    get_reusable_executor().shutdown(wait=True)  # processes keep the folder that they began with
     X = np.repeat(X, 100, axis=2)  # large enough to be shared by a file
     one, two = (compare({"lda": lda}, X, y, metadata, n_jobs=n, progress=False) for n in (1, 2))
+    get_reusable_executor().shutdown(wait=True)
     pd.testing.assert_frame_equal(one.predictions, two.predictions)
 
 

@@ -254,7 +254,9 @@ def _check_classifier(name, classifier, random_state):
         for key, value in classifier.get_params().items()
         if key.split("__")[-1] == "random_state" and value is None
     ]
-    return classifier.set_params(**dict.fromkeys(unset, random_state))
+    if unset:
+        classifier.set_params(**dict.fromkeys(unset, random_state))
+    return classifier
 
 
 def _tell_warnings(done):
