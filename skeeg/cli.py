@@ -141,8 +141,8 @@ def _add_compare_arguments(parser):
         metavar="A,B",
         help="names, separated by commas; the first is what the others are tested against "
         "(default: the four baselines and the four networks, of the sample with +ea and the decoders "
-        "pretrained and pretrained+finetune; attentionbasenet:se picks an attention mode; sstdpn+own learns, in "
-        "a calibration, from the tested one's own trials alone)",
+        "pretrained and pretrained+finetune; attentionbasenet:se picks an attention mode; sstdpn+own learns, "
+        "in a calibration, from the tested one's own trials alone)",
     )
     parser.add_argument(
         "--cv",

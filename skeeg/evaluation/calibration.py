@@ -22,9 +22,9 @@ class OwnTrials:
     classifier : classifier
         Unfitted: trained on the person's trials, which for a pretrained network is fine-tuning.
     before : classifier, optional
-        What predicts as long as the person has given no trial: trained on the trials of other people, or as it
-        is where it is frozen (``sklearn.frozen.FrozenEstimator``) or needs no fit. None: nothing does, and the
-        curve begins with the first own trials.
+        What predicts as long as the person has given no trial: trained on the trials of other people, or as
+        it is where it is frozen (``sklearn.frozen.FrozenEstimator``) or needs no fit. None: nothing does, and
+        the curve begins with the first own trials.
 
     Notes
     -----
@@ -111,7 +111,7 @@ class CalibrationCurve(Comparison):
     scores, predictions : DataFrame
         As in `Comparison`, with the columns ``own_trials`` ("0", "4", ..., "all") and ``n_own_trials`` (how
         many they were).
-    classes, chance, cv, interrupted, signal
+    classes, chance, cv, interrupted, signal, pipelines
         As in `Comparison`.
     """
 
@@ -141,7 +141,8 @@ class CalibrationCurve(Comparison):
             table[table["own_trials"] == own_trials] if len(table) else table
             for table in (self.scores, self.predictions)
         )
-        return Comparison(scores, predictions, self.classes, self.chance, self.cv)
+        known = {"classes": self.classes, "chance": self.chance, "cv": self.cv, "pipelines": self.pipelines}
+        return Comparison(scores, predictions, **known)
 
     def subject_accuracies(self):
         """Accuracy of each subject, by pipeline and number of own trials.
@@ -155,12 +156,7 @@ class CalibrationCurve(Comparison):
 
         steps = {step: self.at(step).subject_accuracies() for step in self.own_trials()}
         table = pd.concat(steps, axis=1, names=["own_trials", "pipeline"]).swaplevel(axis=1)
-        order = [
-            (name, step)
-            for name in self.scores["pipeline"].unique()
-            for step in steps
-            if (name, step) in table
-        ]
+        order = [(name, step) for name in self.pipelines for step in steps if (name, step) in table]
         return table.reindex(index=self.scores["subject"].unique())[order]
 
     def summary(self):
@@ -203,7 +199,7 @@ class CalibrationCurve(Comparison):
         """
         import pandas as pd
 
-        accuracies, names = self.same_people(), self.scores["pipeline"].unique()
+        accuracies, names = self.same_people(), self.pipelines
         reference = names[0] if reference is None else reference
         if reference not in names:
             raise ValueError(f"reference={reference!r} was not compared; choose from {', '.join(names)}.")
@@ -220,7 +216,7 @@ class CalibrationCurve(Comparison):
         """Tables for the terminal: accuracies, and differences from the pipeline that was named first."""
         if self.scores.empty:
             return "No fold was finished."
-        steps, names = self.own_trials(), self.scores["pipeline"].unique()
+        steps, names = self.own_trials(), self.pipelines
         summary = self.summary()
         tests = self.differences().set_index(["pipeline", "own_trials"])
         accuracies = [("accuracy (%)", *steps)]
@@ -241,7 +237,7 @@ class CalibrationCurve(Comparison):
 
     def _remarks(self):
         at_zero = set(self.at("0").scores["pipeline"])
-        silent = [name for name in self.scores["pipeline"].unique() if at_zero and name not in at_zero]
+        silent = [name for name in self.pipelines if at_zero and name not in at_zero]
         lines = [f"{one_line(name)} learns from own trials alone: undefined without any" for name in silent]
         return lines + super()._remarks()
 

@@ -173,6 +173,7 @@ def compare(
         cv=_name_of(cv),
         interrupted=interrupted,
         signal=stop.received if interrupted else 0,
+        pipelines=tuple(pipelines),
     )
     if out is not None:
         try:

@@ -37,6 +37,8 @@ class Comparison:
         Whether Ctrl-C or SIGTERM ended the comparison before all folds were done.
     signal : int
         Number of the signal that did so; 0 where none did.
+    pipelines : tuple of str
+        Names in the order in which they were given; by default as they come in the scores.
 
     Examples
     --------
@@ -60,6 +62,11 @@ class Comparison:
     cv: str
     interrupted: bool = False
     signal: int = 0
+    pipelines: tuple = ()
+
+    def __post_init__(self):
+        present = self.scores["pipeline"].unique()
+        self.pipelines = tuple(name for name in self.pipelines or present if name in present)
 
     def subject_accuracies(self):
         """Accuracy of each pipeline on each subject, over all test trials of that subject.
@@ -76,7 +83,7 @@ class Comparison:
         n_test = cells.groupby(["subject", "fold"], sort=False)["n_test"].first()
         table = n_right.agg(lambda column: column.sum(skipna=False))
         table = table.div(n_test.groupby("subject", sort=False).sum(), axis=0)
-        return table.reindex(index=scores["subject"].unique(), columns=scores["pipeline"].unique())
+        return table.reindex(index=scores["subject"].unique(), columns=list(self.pipelines))
 
     def same_people(self):
         """Accuracies of the people that every pipeline was tested on: those that can be compared.
@@ -157,7 +164,7 @@ class Comparison:
         if all_pairs:
             pairs = itertools.combinations(ranking, 2)
         else:
-            reference = self.scores["pipeline"].iloc[0] if reference is None else reference
+            reference = self.pipelines[0] if reference is None else reference
             pairs = [(name, reference) for name in ranking if name != reference]
         accuracies = self.same_people()
         rows = [(name, other, *paired_test(accuracies[name], accuracies[other])) for name, other in pairs]
@@ -179,7 +186,7 @@ class Comparison:
         """Table for the terminal, with differences from the pipeline that was named first."""
         if self.scores.empty:
             return "No fold was finished."
-        reference = self.scores["pipeline"].iloc[0]
+        reference = self.pipelines[0]
         tests = self.differences().set_index("pipeline")
         table = self.summary().join(tests.drop(columns=["reference", "n_subjects"]))
         rows = [("pipeline", "accuracy (%)", "fit (s/fold)", f"vs {reference}", "95 % CI", "effect", "p")]
