@@ -59,16 +59,16 @@ def test_a_second_run_computes_nothing_and_gives_the_same(data, lda, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changed", ["X", "y", "subjects", "parameter", "seed", "sfreq", "ch_names", "labels", "dtype"]
+    "changed", ["X", "y", "subjects", "parameter", "seed", "sfreq", "ch_names", "labels", "tmin", "dtype"]
 )
 def test_whatever_decides_a_result_is_looked_at_before_it_is_taken_from_disk(data, tmp_path, changed):
     X, y, metadata = data
-    known = {"sfreq": 100.0, "ch_names": ["C3", "Cz", "C4"], "labels": y}
+    known = {"sfreq": 100.0, "ch_names": ["C3", "Cz", "C4"], "labels": y, "tmin": 0.0}
     X = EEGArray(X, **known)
     counting = CountingClassifier(tmp_path / "log")
     compare({"it": counting}, X, y, metadata, out=tmp_path / "out", progress=False)
     if changed in known:  # the numbers are the same
-        others = {"sfreq": 200.0, "ch_names": ["C3", "Cz", "CP4"], "labels": np.roll(y, 1)}
+        others = {"sfreq": 200.0, "ch_names": ["C3", "Cz", "CP4"], "labels": np.roll(y, 1), "tmin": 0.5}
         X = EEGArray(np.asarray(X), **known | {changed: others[changed]})
     elif changed == "dtype":
         X = X.view(np.ndarray).view(np.int64)

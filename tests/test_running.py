@@ -249,10 +249,10 @@ def test_a_temporary_folder_of_any_name_does(data, lda, tmp_path, monkeypatch):
 
 
 class Knowing(DummyClassifier):
-    """Wants to be told the sampling rate, the channels and the labels of its trials."""
+    """Wants to be told all about its trials."""
 
     def fit(self, X, y):
-        assert (X.sfreq, X.ch_names) == (100, ("C3", "Cz", "C4"))
+        assert (X.sfreq, X.ch_names, X.tmin) == (100, ("C3", "Cz", "C4"), 0.5)
         assert (X.labels == y).all()
         return super().fit(X, y)
 
@@ -260,7 +260,7 @@ class Knowing(DummyClassifier):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_trials_know_in_every_process_what_they_are(data, n_jobs):
     X, y, metadata = data
-    X = EEGArray(np.repeat(X, 100, axis=2), 100, ["C3", "Cz", "C4"], y)
+    X = EEGArray(np.repeat(X, 100, axis=2), 100, ["C3", "Cz", "C4"], y, 0.5)
     result = compare({"it": Knowing()}, X, y, metadata, n_jobs=n_jobs, progress=False)
     assert (result.scores["error"] == "").all()
 
