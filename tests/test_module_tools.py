@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import io
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch._dynamo.utils import counters
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
@@ -309,3 +311,120 @@ def test_gradients_under_a_common_offset(offset):
     for name, expected in gradients(exact).items():
         error = (gradients(net)[name] - expected).norm()
         assert error <= 1e-3 * expected.norm() + 1e-4, (name, error, expected.norm())
+
+
+@pytest.mark.parametrize("n_traced", [1, 17])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_trace_serves_any_number_of_trials(network, training, n_traced):
+    network.train(training)
+    with torch.set_grad_enabled(training):
+        traced = torch.jit.trace(network, trials(n_traced), check_trace=False)
+        for n in (2, 33):
+            expected = copy.deepcopy(network)(trials(n, seed=2))
+            torch.testing.assert_close(traced(trials(n, seed=2)), expected, rtol=1e-4, atol=1e-5)
+    assert not any(buffer.requires_grad for buffer in network.buffers())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_export_serves_any_number_of_trials(network, training):
+    network.train(training)
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(network, (trials(4),), dynamic_shapes=({0: batch},))
+    expected = copy.deepcopy(network)(trials(7, seed=2))
+    torch.testing.assert_close(program.module()(trials(7, seed=2)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_no_trials(network):
+    x = trials(0).requires_grad_()
+    logits = network.eval()(x)
+    assert logits.shape == (0, N_OUTPUTS)
+    logits.sum().backward()
+    assert x.grad.shape == x.shape
+    assert all(p.grad is None or (p.grad == 0).all() for p in network.parameters())
+    with torch.no_grad():
+        assert network(x, return_features=True)["features"].shape == (0, network.n_features)
+    with pytest.raises(ValueError, match=r"x holds no trials.*call network\.eval\(\) first"):
+        network.train()(x)
+    assert network.freeze_encoder().train()(x).shape == (0, N_OUTPUTS)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int16, torch.int64])
+def test_types_of_trials(network, dtype, training):
+    network.train(training)
+    twin, x = copy.deepcopy(network), trials().to(dtype)
+    torch.testing.assert_close(network(x).float(), twin(x.float()), rtol=1e-4, atol=1e-5)
+
+
+def test_complex_trials_are_refused(network):
+    with pytest.raises(TypeError, match=r"x holds complex numbers.*give real ones"):
+        network(trials().to(torch.complex64))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("cls", [SSTDPN, AttentionBaseNet, SincShallowNet])
+def test_weights_in_half_precision_are_refused(cls, dtype):
+    with pytest.raises(TypeError, match=rf"weights' {dtype}.*network\.float\(\).*autocast"):
+        make(cls).to(dtype)(trials())
+
+
+@pytest.mark.parametrize("shape", [(3, N_CHANS, 150), (3, N_CHANS + 1, N_TIMES), (N_CHANS, N_TIMES)])
+def test_trials_of_another_shape_are_refused(network, shape):
+    with pytest.raises(ValueError, match="this network"):
+        network(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_tensors_without_values_have_shapes(network, training):
+    network.train(training)
+    fake = copy.deepcopy(network)
+    with FakeTensorMode() as mode:
+        for module in fake.modules():
+            for tensors in (module._parameters, module._buffers):
+                tensors.update({n: mode.from_tensor(t) for n, t in tensors.items() if t is not None})
+        logits = fake(mode.from_tensor(trials(5)))
+        logits.sum().backward()
+    assert logits.shape == (5, N_OUTPUTS)
+    assert network.to("meta")(trials(5).to("meta")).shape == (5, N_OUTPUTS)
+
+
+def replace_norms(net, **settings):
+    for name, module in list(net.named_modules()):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            net.set_submodule(name, type(module)(module.num_features, eps=module.eps, **settings))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_normalisation_without_affine(network, training):
+    twin = copy.deepcopy(network)  # new, so that weights are 1 and biases 0
+    replace_norms(twin, affine=False)
+    torch.testing.assert_close(
+        twin.train(training)(trials()), network.train(training)(trials()), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_normalisation_without_running_statistics(network, affine, grad):
+    """Takes those of the batch, also in evaluation."""
+    twin = copy.deepcopy(network)
+    replace_norms(twin, affine=affine, track_running_stats=False)
+    expected = network.train()(trials())
+    with torch.set_grad_enabled(grad):
+        torch.testing.assert_close(twin.eval()(trials()), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make_other", [nn.SyncBatchNorm, lambda n: nn.GroupNorm(1, n), nn.Identity])
+def test_another_layer_in_the_place_of_a_normalisation_is_refused(network, make_other):
+    kinds = nn.BatchNorm1d, nn.BatchNorm2d
+    name, norm = next((name, m) for name, m in network.named_modules() if isinstance(m, kinds))
+    other = make_other(norm.num_features)
+    network.set_submodule(name, other)
+    with pytest.raises(TypeError, match=f"a {type(other).__name__} stands in the place of a batch norm"):
+        network(trials())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_exporting_to_onnx_by_a_trace_names_the_way(network):
+    with pytest.raises(RuntimeError, match=r"ONNX knows no Fourier.*skeeg\.export\.export_onnx"):
+        torch.onnx.export(network.eval(), (trials(2),), io.BytesIO(), dynamo=False)

@@ -10,7 +10,10 @@ from torch import nn
 
 from skeeg.modules.attention import make_attention
 from skeeg.modules.base import EEGModule
-from skeeg.modules.compute import Folded
+from skeeg.modules.compute import (
+    Folded,
+    n_samples,
+)
 from skeeg.modules.layers.activation import activate, in_place
 from skeeg.modules.layers.average_pooling import AveragePool
 from skeeg.modules.layers.batch_norm import batch_norm
@@ -44,7 +47,7 @@ class _InputBlock(nn.Module):
 
     def forward(self, x):
         taps, spatial = self.temporal_conv.weight[:, 0, 0], self.spatial_conv.weight[:, 0, :, 0]
-        pad = taps.shape[1] // 2
+        pad = n_samples(taps) // 2
         x = filter_norm_mix_norm(
             x,
             taps,
@@ -90,7 +93,7 @@ def _filter_rows(x, taps):
     A product with a banded matrix for each row: for the short rows left after pooling, that is a fraction of
     the time of a depthwise convolution. (batch, rows, times) -> (batch, rows, times), one more for even taps.
     """
-    n_taps, n_times = taps.shape[1], x.shape[2]
+    n_taps, n_times = n_samples(taps), n_samples(x)
     left = n_taps // 2
     n_out = n_times + 2 * left - n_taps + 1
     # band[row, t, s] = taps[row, t - s + left]: sample t of the input in sample s of the output, of which
@@ -330,8 +333,7 @@ class AttentionBaseNet(EEGModule):
         return layers
 
     def _make_head(self):
-        head = nn.Linear(self.n_features, self.n_outputs).to(self.input_block.temporal_conv.weight)
-        self.final_layer = nn.Sequential(nn.Flatten(), head)
+        self.final_layer = nn.Sequential(nn.Flatten(), self._linear(self.input_block.temporal_conv.weight))
 
     def window_sums(self, x):
         """Get `window_sums` of trials, which training asks for in each step."""
@@ -339,6 +341,9 @@ class AttentionBaseNet(EEGModule):
 
     def forward_features(self, x):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
+        x = self._checked(x)
+        if x.shape[0] == 0:
+            return self._no_features(x)
         x = self.input_block(x)  # (batch, n_temporal_filters * spatial_expansion, pooled times)
         conv, norm, activation = self.channel_expansion
         x = mix_rows(conv.weight[:, :, 0, 0], x)  # (batch, ch_dim, pooled times)

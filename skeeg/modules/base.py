@@ -18,6 +18,7 @@ from torch import nn
 from skeeg._version import __version__
 from skeeg.allowance import Allowance, check_sizes
 from skeeg.files import fetch, upload, write_atomically
+from skeeg.modules.layers.batch_norm import uses_batch_statistics
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
@@ -120,6 +121,36 @@ class EEGModule(nn.Module):
         features = self.forward_features(x)
         logits = self.forward_head(features)
         return {"features": features, "logits": logits} if return_features else logits
+
+    def _checked(self, x, *shape):
+        """Trials that the encoder can compute, of (n_chans, n_times) or another shape; or an error."""
+        shape = shape or (self.n_chans, self.n_times)
+        if x.shape[1:] != shape:
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}; this network takes (batch, {', '.join(map(str, shape))})"
+            )
+        if x.is_complex():
+            raise TypeError(f"x holds complex numbers, {x.dtype}; give real ones, such as float32")
+        if x.shape[0] == 0 and any(
+            isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and uses_batch_statistics(module)
+            for module in self.modules()
+        ):
+            raise ValueError(
+                "x holds no trials, and this network takes statistics of a batch; give at least one trial, "
+                "or call network.eval() first"
+            )
+        return x
+
+    def _no_features(self, x):
+        """Features of no trials, which all gradients go through."""
+        zero = 0 * sum(parameter.sum() for parameter in self.parameters())
+        return (zero + 0 * x.sum().to(zero.dtype)).expand(0, self.n_features)
+
+    def _linear(self, like):
+        """A layer from features to classes, of the type and on the device of a tensor."""
+        layer = nn.Linear(self.n_features, self.n_outputs)
+        same = (layer.weight.dtype, layer.weight.device) == (like.dtype, like.device)
+        return layer if same else layer.to(like)
 
     def _layers(self):
         """List the layers of the plain formulation: (name, output shape without batch, multiply-accumulates).

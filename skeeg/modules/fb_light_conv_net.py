@@ -9,6 +9,7 @@ from skeeg.modules.base import EEGModule
 from skeeg.modules.compute import (
     Folded,
     few_trials,
+    full_precision,
     joined,
     map_in_threads,
     only_evaluates,
@@ -226,7 +227,7 @@ class FBLightConvNet(EEGModule):
         ]
 
     def _make_head(self):
-        self.final_layer = nn.Linear(self.n_features, self.n_outputs).to(self.spatial_conv[0].weight)
+        self.final_layer = self._linear(self.spatial_conv[0].weight)
 
     def prepare(self, x):
         """Do once per data set what no training step changes: zero-phase IIR filtering.
@@ -254,7 +255,7 @@ class FBLightConvNet(EEGModule):
             )
         if x.shape[-1] != self.n_times:
             raise ValueError(f"trials have {x.shape[-1]} samples, this network was made for {self.n_times}")
-        if x.dtype in (torch.float16, torch.bfloat16):
+        if x.dtype not in (torch.float32, torch.float64):
             x = x.float()
         return x if self._bank.is_convolution else self._bank(x)
 
@@ -271,8 +272,15 @@ class FBLightConvNet(EEGModule):
         torch.Tensor, shape (batch, n_filters_spat)
             Log-variances, weighted over the windows.
         """
-        with torch.autocast(x.device.type, enabled=False):  # no transforms in half precision
-            variance = self._variances(self.prepare(x) if x.ndim == 3 else x)
+        filtered = x.ndim == 4
+        shape = (len(self.bands), self.n_chans, self.n_times) if filtered else (self.n_chans, x.shape[-1])
+        x = self._checked(x, *shape)
+        if x.shape[0] == 0:
+            return self._no_features(x)
+        if x.dtype not in (torch.float32, torch.float64):
+            x = x.float()
+        with full_precision(x):  # no transforms in half precision
+            variance = self._variances(x if filtered else self.prepare(x))
         features = self.attn_conv(variance.clamp(1e-6, 1e6).log())
         conv, norm, _ = self.spatial_conv
         if uses_batch_statistics(norm):  # takes the bias out, whose gradient is 0, not a missing one

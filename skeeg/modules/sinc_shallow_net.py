@@ -341,7 +341,7 @@ class SincShallowNet(EEGModule):
         ]
 
     def _make_head(self):
-        self.final_layer = nn.Linear(self.n_features, self.n_outputs).to(self.depthwiseconv[1].weight)
+        self.final_layer = self._linear(self.depthwiseconv[1].weight)
 
     def window_sums(self, x):
         """Get `window_sums` of trials, which training asks for in each step."""
@@ -353,6 +353,9 @@ class SincShallowNet(EEGModule):
 
     def forward_features(self, x):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
+        x = self._checked(x)
+        if x.shape[0] == 0:
+            return self._no_features(x)
         temporal_norm, conv = self.depthwiseconv
         spatial_norm, activation, pool, dropout, flatten = self.temporal_aggregation
         taps = self.sinc_filter_layer()  # (num_time_filters, time_filter_len)

@@ -12,11 +12,12 @@ from skeeg.modules.base import EEGModule
 from skeeg.modules.compute import (
     Folded,
     apply,
-    computes_plainly,
     few_trials,
-    is_compiling,
+    full_precision,
     joined,
     map_with_gradients,
+    may_write_parameters,
+    n_samples,
 )
 from skeeg.modules.layers.activation import activate, in_place, is_plain, is_plain_elu
 from skeeg.modules.layers.batch_norm import (
@@ -58,7 +59,7 @@ class _TemporalConv(nn.Module):
     @property
     def padding(self):
         """Zeros before and after a signal; PyTorch's "same" puts the odd one of an even kernel after."""
-        n_taps = self.weight.shape[-1]
+        n_taps = n_samples(self.weight)
         return (n_taps - 1) // 2, n_taps // 2
 
 
@@ -127,15 +128,16 @@ class _Encoder(nn.Module):
         def pool(centred, shift, gain):
             return (self.mvp(centred, shift, gain, elu),)
 
-        with torch.autocast(x.device.type, enabled=False):  # there are no half-precision transforms
+        with full_precision(x):  # there are no half-precision transforms
             x = x.to(fusion.weight.dtype)
-            pieces, n_times = [(x[trials],) for trials in few_trials(x, TRIALS_A_PIECE)], x.shape[-1]
+            pieces, n_times = [(x[trials],) for trials in few_trials(x, TRIALS_A_PIECE)], n_samples(x)
             if uses_batch_statistics(norm):
                 pieces = map_with_gradients(self._fuse_and_centre, pieces, self._shared(n_times))
                 y, *moments = zip(*pieces, strict=True)
                 gain, shift = normalise_centred(norm, n_times, *map(torch.cat, moments))
                 if plain:
-                    pieces = list(zip(y, shift.split([len(part) for part in y]), strict=True))
+                    shifts = [shift] if len(y) == 1 else shift.split([len(part) for part in y])
+                    pieces = list(zip(y, shifts, strict=True))
                     return joined([f for (f,) in map_with_gradients(pool, pieces, [gain])])
                 y = joined(y) * gain.unsqueeze(-1)
             else:
@@ -161,10 +163,10 @@ class _Encoder(nn.Module):
 
     def _fuse(self, x, weight, bias, filter_bias, responses, *context_filters):
         """Trials -> fused channels (batch, n_fused, n_times), and what to add to them (batch, n_fused)."""
-        spectra = spectrum(x, self._n(x.shape[-1]))
+        spectra = spectrum(x, self._n(n_samples(x)))
         mixing = weight * self._gates(x, spectra, filter_bias, responses, *context_filters).unsqueeze(-1)
         shift = bias + (filter_bias.repeat_interleave(x.shape[1]).unsqueeze(-1) * mixing).sum(1)
-        return filter_and_mix_trials(spectra, responses, mixing, x.shape[-1]), shift
+        return filter_and_mix_trials(spectra, responses, mixing, n_samples(x)), shift
 
     def _fuse_and_centre(self, x, *shared):
         """Fused channels less their means, means, energies, and what to add to the means."""
@@ -174,7 +176,7 @@ class _Encoder(nn.Module):
     def gates(self, x):
         """Gates of trials, (batch, n_chans, n_times) -> (batch, n_filters, n_chans)."""
         x = x.to(self.spt_attn.gamma.dtype)
-        gates = self._gates(x, spectrum(x, self._n(x.shape[-1])), *self._filters(x.shape[-1]))
+        gates = self._gates(x, spectrum(x, self._n(n_samples(x))), *self._filters(n_samples(x)))
         return gates.unflatten(1, (-1, x.shape[1]))
 
     def _n(self, n_times):
@@ -212,15 +214,15 @@ class _Encoder(nn.Module):
     def _gates(self, x, spectra, bias, responses, alpha, gamma, beta, *context_filters):
         """Gates from trials and their spectra: (batch, rows)."""
         if self.spt_attn.mode == "l1":  # not a quadratic form: the filtered signals themselves
-            z = torch.fft.irfft(spectra.unsqueeze(1) * responses.unsqueeze(1), self._n(x.shape[-1]))
-            context = (z[..., : x.shape[-1]] + bias[:, None, None]).abs().sum(-1)  # (batch, F, C)
+            z = torch.fft.irfft(spectra.unsqueeze(1) * responses.unsqueeze(1), self._n(n_samples(x)))
+            context = (z[..., : n_samples(x)] + bias[:, None, None]).abs().sum(-1)  # (batch, F, C)
         else:
             context = self._context(x, spectra, bias, *context_filters)
         return self.spt_attn.gates(context.flatten(1), alpha, gamma, beta)
 
     def _context(self, x, spectra, bias, energies, start, end, sums):
         """Variance or energy of each filtered channel: (batch, F, C)."""
-        n_times = x.shape[-1]
+        n_times = n_samples(x)
         left, right = self.temporal_conv.padding
         window, covered, reach = self._covered(n_times)
         if reach < n_times:
@@ -231,7 +233,7 @@ class _Encoder(nn.Module):
         before = shared_product(x[..., :right], start).unflatten(-1, (n_filters, -1))
         after = shared_product(x[..., covered - left : reach], end).unflatten(-1, (n_filters, -1))
         apart = min(self._n(reach) - reach - left, right)  # less than ``right`` where they overlap
-        outside = F.pad(after, (0, apart)) + F.pad(before, (after.shape[-1] + apart - right, 0))
+        outside = F.pad(after, (0, apart)) + F.pad(before, (n_samples(after) + apart - right, 0))
         energy = energy - outside.square().sum(-1)
         # The sum over a window that tap k sees is that of tap k - 1, plus the sample that enters and minus
         # the one that leaves: the first of these sums counts for all taps, a step for those from tap k on.
@@ -251,8 +253,8 @@ class _Encoder(nn.Module):
 def _hankel(taps, size):
     """Matrices [[a, b, c], [b, c, 0], [c, 0, 0]] of the last taps a, b, c: (n_filters, size, size)."""
     if size == 0:
-        return taps.new_zeros(len(taps), 0, 0)
-    return F.pad(taps[:, taps.shape[-1] - size :], (0, size - 1)).unfold(-1, size, 1)
+        return taps.new_zeros(taps.shape[0], 0, 0)
+    return F.pad(taps[:, n_samples(taps) - size :], (0, size - 1)).unfold(-1, size, 1)
 
 
 class SSTDPN(EEGModule):
@@ -459,16 +461,13 @@ class SSTDPN(EEGModule):
 
     def forward_features(self, x):
         """Encode trials: (batch, n_chans, n_times) -> (batch, n_features)."""
-        if x.shape[1:] != (self.n_chans, self.n_times):
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}; this network takes (batch, {self.n_chans}, {self.n_times})"
-            )
-        return self.encoder(x)
+        x = self._checked(x)
+        return self._no_features(x) if x.shape[0] == 0 else self.encoder(x)
 
     def forward_head(self, features):
         """Products with the projected separation prototypes: (batch, n_features) -> (batch, n_outputs)."""
         prototypes = self.proto_sep.renorm(2, 0, self.proto_sep_maxnorm)
-        if self.training and (is_compiling() or not computes_plainly()):
+        if self.training and may_write_parameters():
             # .data: a projection that changes nothing, in a second forward pass before the backward pass,
             # must not invalidate what the first one saved.
             self.proto_sep.data.copy_(prototypes.detach())
@@ -488,7 +487,7 @@ class SSTDPN(EEGModule):
         torch.Tensor, shape (batch, n_spectral_filters_temporal, n_chans)
             Factor of each filtered channel, between 0 and 2; 1 before training.
         """
-        return self.encoder.gates(x)
+        return self.encoder.gates(self._checked(x))
 
     def forward(self, x, return_features=None):
         """Classify trials.

@@ -17,6 +17,7 @@ from skeeg.modules.attention.parts import (
     gated,
     reduced,
 )
+from skeeg.modules.compute import n_samples
 from skeeg.modules.layers.linear import mix_rows
 
 
@@ -97,7 +98,7 @@ class GSoP(nn.Module):
         mixed = mix_rows(self.pw_conv1.weight.flatten(1), samples - samples.mean(-1, keepdim=True))
         # A covariance does not depend on a bias; times 0, its gradient is 0 instead of missing.
         mixed = mixed + 0 * self.pw_conv1.bias[:, None]  # (batch, hidden, times)
-        cov = batch_norm(self.bn, mixed @ mixed.mT / max(mixed.shape[-1] - 1, 1))
+        cov = batch_norm(self.bn, mixed @ mixed.mT / max(n_samples(mixed) - 1, 1))
         # The grouped convolution spans the whole matrix: four weighted sums of each row.
         weight = self.rw_conv.weight.reshape(cov.shape[1], 4, -1)
         rows = torch.einsum("bij,ikj->bik", cov, weight).flatten(1) + self.rw_conv.bias
@@ -380,7 +381,7 @@ class SRM(nn.Module):
 
     def forward(self, x):
         """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
-        std = x.std((2, 3), correction=min(1, x.shape[-1] - 1))
+        std = x.std((2, 3), correction=min(1, n_samples(x) - 1))
         style = torch.stack([x.mean((2, 3)), std], -1)  # (batch, ch_dim, 2)
         if isinstance(self.style_integration, nn.Conv1d):
             combined = (style * self.style_integration.weight.squeeze(1)).sum(-1)

@@ -8,6 +8,7 @@ from skeeg.modules.compute.pytorch import (
     are_batched,
     call_recorded,
     computes_plainly,
+    full_precision,
     function_of,
     plainly,
     records_gradients,
@@ -88,8 +89,8 @@ def gradients(function, inputs, needs, grads):
         Gradients by the arguments.
     """
     create_graph = records_gradients()
-    device = next(grad.device.type for grad in grads if grad is not None)
-    with torch.enable_grad(), plainly(), torch.autocast(device, enabled=False):
+    given = next(grad for grad in grads if grad is not None)
+    with torch.enable_grad(), plainly(), full_precision(given):
         # views: one tensor may be several arguments, whose gradients are not to be mixed up
         inputs = [value.view_as(value) if need else value for value, need in zip(inputs, needs, strict=True)]
         outputs = function(*inputs)

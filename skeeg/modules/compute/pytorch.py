@@ -54,6 +54,11 @@ def plainly():
         _here.plainly = before
 
 
+def may_write_parameters():
+    """Whether a forward pass may change parameters: not in what is a function of them, or becomes a graph."""
+    return not computes_plainly() or torch.compiler.is_dynamo_compiling()
+
+
 def only_evaluates():
     """Whether the numbers are all that is asked for: no gradients, nobody who wants plain operations."""
     return not (records_gradients() or computes_plainly())
@@ -89,6 +94,23 @@ def modes_of_this_thread():
 def has_values(tensor):
     """Whether it holds numbers, which tensors on the meta device and a tracer's do not."""
     return type(tensor) is torch.Tensor and not tensor.is_meta
+
+
+def n_samples(signals):
+    """Number of samples of signals (..., n_times); a number for tracers, too, who make tensors of shapes."""
+    return int(signals.shape[-1])
+
+
+def full_precision(tensor):
+    """Context in which autocast does not lower the precision of operations on the device of a tensor."""
+    if not torch.amp.is_autocast_available(tensor.device.type):  # as on the meta device
+        return contextlib.nullcontext()
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+def is_exported_to_onnx():
+    """Whether an exporter to ONNX reads the code."""
+    return torch.onnx.is_in_onnx_export()
 
 
 def version(tensor):

@@ -6,7 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skeeg.modules.compute import apply, joined, threads_for_pieces
+from skeeg.modules.compute import (
+    apply,
+    full_precision,
+    joined,
+    threads_for_pieces,
+)
 
 GROUP = 8  # windows a matrix product: enough for its speed, and few enough for zeros in the band to be few
 
@@ -15,11 +20,13 @@ class _AveragePool(torch.autograd.Function):
     """`pooled`, which is linear: its gradient is differentiable as it is written."""
 
     @staticmethod
+    def plain(x, band, length, stride):
+        return F.avg_pool1d(x, length, stride)
+
+    @staticmethod
     def forward(x, band, length, stride):
         with threads_for_pieces():  # those that share a product round differently
             return pooled(x, band, length, stride)
-
-    plain = forward
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -104,5 +111,5 @@ class AveragePool(nn.Module):
 
     def forward(self, x):
         """Pool (batch, rows, n_times) -> (batch, rows, (n_times - length) // stride + 1)."""
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             return apply(_AveragePool, x, self.band.to(x.dtype), self.length, self.stride)

@@ -10,16 +10,18 @@ from skeeg.modules.compute import (
     apply,
     computes_plainly,
     few_trials,
+    full_precision,
     joined,
     keep,
     map_in_threads,
     map_with_gradients,
+    n_samples,
     threads_for_pieces,
 )
 from skeeg.modules.layers.activation import elu_plus_one
 from skeeg.modules.layers.batch_norm import normalise_plainly
 from skeeg.modules.layers.filter_bank import extend, extend_adjoint
-from skeeg.modules.layers.spectral import bin_weights
+from skeeg.modules.layers.spectral import bin_weights, spectrum
 from skeeg.modules.layers.variance_pooling import segments
 
 
@@ -47,7 +49,7 @@ def _unpack(packed, mixing):
 
 
 def n_fft_of(response):
-    return None if response is None else 2 * (response.shape[-1] - 1)  # lengths of transforms are even
+    return None if response is None else 2 * (n_samples(response) - 1)  # lengths of transforms are even
 
 
 def mix_with(x, weight, mixing=None, left=0, right=0, n_fft=None):
@@ -62,7 +64,7 @@ def mix_with(x, weight, mixing=None, left=0, right=0, n_fft=None):
     if mixing is None:
         bands = x.flatten(1, 2)
         return torch.bmm(weight.flatten(1).expand(x.shape[0], -1, -1), bands), bands
-    packed = _pack(torch.fft.rfft(extend(x.transpose(0, 1), left, right, n_fft)), mixing)
+    packed = _pack(spectrum(extend(x.transpose(0, 1), left, right, n_fft), n_fft), mixing)
     if x.shape[0] == 1 and not computes_plainly():  # one or two columns are better rows
         mixed = torch.bmm(packed.mT, mixing).permute(2, 1, 0)  # (n_filters, 1 or real and imaginary, n_freqs)
         mixed = mixed if mixing.is_complex() else torch.complex(*mixed.split(1, dim=1))
@@ -128,7 +130,7 @@ class _Mix(ByHand):
     def gradient(ctx, inputs, kept, grad, _):
         _, weight, mixing, response, left, right = inputs
         needs = ctx.needs_input_grad[:2]
-        with torch.autocast(grad.device.type, enabled=False):
+        with full_precision(grad):
             grads = _mix_back(grad, *kept, weight, mixing, _weighted(response), left, right, needs)
         return *grads, None, None, None, None
 
@@ -245,7 +247,7 @@ class _MixNormEluVariance(ByHand):
             part.sub_(offset[trials]).mul_(gain[:, None])
             return _mix_back(part, kept, weight, mixing, response, left, right, needs)
 
-        with torch.autocast(grad.device.type, enabled=False):
+        with full_precision(grad):
             grad_x, grad_weight = zip(
                 *map_in_threads(mix_back, list(zip(pieces, spectra, strict=True))), strict=True
             )

@@ -161,7 +161,7 @@ def normalise_centred(norm, n_times, means, energies, offsets):
     levels = means + offsets
     mean = levels.mean(0)
     variance = (energies / n_times + (levels - mean).square()).mean(0)
-    track(norm, mean, variance, len(means) * n_times)
+    track(norm, mean, variance, means.shape[0] * n_times)
     scale, bias = scale_and_bias(norm, means)
     gain = scale * (variance + norm.eps).rsqrt()
     return gain, bias + (means.detach() + offsets - mean) * gain
@@ -182,6 +182,7 @@ def track(norm, mean, variance, count):
     """Update running statistics as `torch.nn.BatchNorm2d` does in training."""
     if not (norm.training and norm.track_running_stats):
         return
+    mean, variance = mean.detach(), variance.detach()  # no_grad leaves no mark in a trace
     with torch.no_grad():
         norm.num_batches_tracked.add_(1)
         rate = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum

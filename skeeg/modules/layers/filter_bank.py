@@ -8,7 +8,11 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 
-from skeeg.modules.compute import computes_plainly, has_values
+from skeeg.modules.compute import (
+    computes_plainly,
+    has_values,
+    n_samples,
+)
 from skeeg.modules.layers.spectral import fft_length
 
 #: What ``filter_parameters`` may hold: the arguments of ``mne.filter.create_filter`` that shape a filter.
@@ -264,7 +268,7 @@ class FilterBankDesign:
         torch.Tensor, shape (..., n_freqs), complex
             ``invert(spectrum * response)`` is the filtered trial.
         """
-        left, right, n_fft, _ = self.extents_and_response(x.shape[-1], x)
+        left, right, n_fft, _ = self.extents_and_response(n_samples(x), x)
         return torch.fft.rfft(extend(x, left, right, n_fft))
 
     def response(self, n_times, like):
@@ -311,7 +315,7 @@ class FilterBankDesign:
         return filtered
 
     def _filter(self, x):
-        n_times = x.shape[-1]
+        n_times = n_samples(x)
         if self.is_convolution:
             # (n_trials, 1, n_chans, n_freqs) * (n_bands, 1, n_freqs)
             banded = self.spectrum(x).unsqueeze(1) * self.response(n_times, x).unsqueeze(1)
@@ -343,7 +347,7 @@ def _gain_at_zero(system):
 
 def extend(x, left, right, n_fft):
     """Reflect x in its end points, with the samples before the first one at the end of n_fft samples."""
-    n_times = x.shape[-1]
+    n_times = n_samples(x)
     after = 2 * x[..., -1:] - x[..., n_times - 1 - right : -1].flip(-1)
     before = 2 * x[..., :1] - x[..., 1 : left + 1].flip(-1)
     zeros = x.new_zeros(()).expand(*x.shape[:-1], n_fft - n_times - left - right)
@@ -368,7 +372,7 @@ def _forward_backward(system, x):
     Starting in the steady state of x[0] is to filter x - x[0] from rest and to add x[0] times the gain
     at frequency 0; filtering from rest is a convolution with the impulse response.
     """
-    n_times = x.shape[-1]
+    n_times = n_samples(x)
     pad = min(system["padlen"], n_times - 1)
     length = n_times + 2 * pad
     impulse = np.zeros(length)

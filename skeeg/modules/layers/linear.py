@@ -70,7 +70,7 @@ class _SharedProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(x, matrix):
-        return torch.bmm(x, matrix.expand(len(x), -1, -1))
+        return torch.bmm(x, matrix.expand(x.shape[0], -1, -1))
 
     plain = forward
 

@@ -19,9 +19,12 @@ from skeeg.modules.compute import (
     apply,
     computes_plainly,
     few_trials,
+    full_precision,
+    is_exported_to_onnx,
     joined,
     keep,
     map_in_threads,
+    n_samples,
     only_evaluates,
 )
 from skeeg.modules.layers.linear import mix_rows
@@ -64,7 +67,7 @@ def _without_small_primes(n: int) -> int:
 
 
 def spectrum(x: torch.Tensor, n: int) -> torch.Tensor:
-    """Spectrum of signals, zero-padded at their end to ``n`` samples.
+    """Spectrum of signals, in float32 or float64, zero-padded at their end to ``n`` samples.
 
     Parameters
     ----------
@@ -77,6 +80,17 @@ def spectrum(x: torch.Tensor, n: int) -> torch.Tensor:
     -------
     torch.Tensor, shape (..., n // 2 + 1), complex
     """
+    if x.dtype in (torch.float16, torch.bfloat16):
+        raise TypeError(
+            f"this network computes in its weights' {x.dtype}, for which there are no Fourier transforms; "
+            "keep the weights in float32, network.float(), and take torch.autocast or trials in half "
+            "precision, which both work"
+        )
+    if is_exported_to_onnx():
+        raise RuntimeError(
+            "ONNX knows no Fourier transforms as this network computes them; use "
+            "skeeg.export.export_onnx(estimator, path), which writes the network in convolutions"
+        )
     return torch.fft.rfft(x, n=n)
 
 
@@ -110,9 +124,9 @@ def fir_response(taps: torch.Tensor, n: int, left: int) -> torch.Tensor:
     >>> torch.allclose(y, torch.conv1d(x, taps, padding=2), atol=1e-5)
     True
     """
-    n_taps = taps.shape[-1]
+    n_taps = n_samples(taps)
     impulse = F.pad(taps.flip(-1), (0, n - n_taps)).roll(left - n_taps + 1, dims=-1)
-    return torch.fft.rfft(impulse)
+    return spectrum(impulse, n)
 
 
 class _FilterAndMix(ByHand):
@@ -134,16 +148,17 @@ class _FilterAndMix(ByHand):
     def gradient(ctx, inputs, kept, grad, *_):
         response, *spectra = kept
         grads = grad.split([len(part) for part in spectra[::2]])
-        with torch.autocast(grad.device.type, enabled=False):
+        with full_precision(grad):
             needs = ctx.needs_input_grad[:3]
             return *filter_backward(lambda grad: grad, grads, needs, inputs, response, spectra), None, None
 
 
 def prepare_transform(x, taps, mix, left, right):
     """Length of the transforms, length of the output, and frequency response of each mixed row."""
-    n = fft_length(x.shape[-1] + max(left, right))
+    n_times = n_samples(x)
+    n = fft_length(n_times + max(left, right))
     response = fir_response(taps, n, left).repeat_interleave(len(mix) // len(taps), 0)
-    return n, x.shape[-1] + left + right - taps.shape[-1] + 1, response
+    return n, n_times + left + right - n_samples(taps) + 1, response
 
 
 def _filtered(x, mix, n, n_out, response):
@@ -217,7 +232,7 @@ def filter_backward(function, pieces, needs, inputs, response, kept):
 
 def bin_weights(n, like):
     """What a bin of a real transform of even length ``n`` counts for: itself and its mirror image, over n."""
-    between = torch.full((like.shape[-1] - 2,), 2 / n, dtype=like.real.dtype, device=like.device)
+    between = torch.full((n_samples(like) - 2,), 2 / n, dtype=like.real.dtype, device=like.device)
     return F.pad(between, (1, 1), value=1 / n)
 
 
@@ -280,7 +295,7 @@ class _FilterAndMixTrials(ByHand):
 
     @staticmethod
     def forward(spectra, responses, mixing, n_times):
-        n = 2 * (spectra.shape[-1] - 1)
+        n = 2 * (n_samples(spectra) - 1)
         mixed = []
         for x, mix in _cached_parts(responses, spectra, mixing):
             z = x.unsqueeze(1) * responses.unsqueeze(1)  # (trials, F, C, n_bins)

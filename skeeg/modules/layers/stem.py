@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 import torch.nn.functional as F
 
 from skeeg.modules.compute import (
     ByHand,
     Folded,
     apply,
+    full_precision,
     joined,
     keep,
     map_in_threads,
+    n_samples,
     only_evaluates,
 )
 from skeeg.modules.layers.activation import activate, elu_plus_one, is_plain, is_plain_elu
@@ -52,7 +53,7 @@ class _FilterMixNormEluPool(ByHand):
     @staticmethod
     def plain(x, taps, mix, left, right, scale, bias, eps, band, length, stride):
         z, mean, variance = normalise_plainly(filter_and_mix(x, taps, mix, left, right), scale, bias, eps)
-        return pooled(F.elu(z), band, length, stride), mean, variance
+        return F.avg_pool1d(F.elu(z), length, stride), mean, variance
 
     @staticmethod
     def forward(x, taps, mix, left, right, scale, bias, eps, band, length, stride):
@@ -83,7 +84,7 @@ class _FilterMixNormEluPool(ByHand):
             grad = spread(grad, n_out, band, length, stride) * slope
             return (y, grad), gradient_sums(y, grad, mean)
 
-        with torch.autocast(grad.device.type, enabled=False):
+        with full_precision(grad):
             grads = grad.split([len(part) for part in y])
             parts = map_in_threads(piece, list(zip(y, slopes, grads, strict=True)))
             pieces, sums = zip(*parts, strict=True)
@@ -143,7 +144,7 @@ def filter_norm_mix_norm(
     shift = offset * (sum of the row) to a mixed row. The second normalisation folds into the mixing matrix
     too where it uses running statistics.
     """
-    with torch.autocast(x.device.type, enabled=False):  # FFTs know no half precision
+    with full_precision(x):  # FFTs know no half precision
         in_batch = [uses_batch_statistics(norm) for norm in (temporal_norm, spatial_norm)]
         evaluates = only_evaluates() and not any(in_batch)
         plain = is_plain_elu(activation) and is_plain(pool, AveragePool)
@@ -161,10 +162,11 @@ def filter_norm_mix_norm(
 
 def _filter_norm_mix_norm(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling, sums):
     """Normalised rows; with ``pooling`` and the batch's statistics, ELU and average pooling of them."""
-    count = len(x) * (x.shape[2] + left + right - taps.shape[-1] + 1)
+    n_taps = n_samples(taps)
+    count = x.shape[0] * (n_samples(x) + left + right - n_taps + 1)
     if uses_batch_statistics(temporal_norm):
-        if sums is None or sums.shape[1] != taps.shape[-1]:
-            sums = window_sums(x, taps.shape[-1], left, right, of_each=False)
+        if sums is None or sums.shape[1] != n_taps:
+            sums = window_sums(x, n_taps, left, right, of_each=False)
         window_mean, covariance = window_moments(sums, count * x.shape[1])
         exact = taps.to(covariance.dtype)
         mean = (exact @ window_mean).to(taps.dtype)

@@ -6,7 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skeeg.modules.compute import ByHand, apply, joined, keep
+from skeeg.modules.compute import (
+    ByHand,
+    apply,
+    joined,
+    keep,
+    n_samples,
+)
 from skeeg.modules.layers.activation import elu_plus_one
 
 
@@ -83,7 +89,7 @@ class _SegmentMoments(ByHand):
 
 def segments(x, length, count=None):
     """(..., n_times) -> (..., count, length), without samples that are left over; all that fit by default."""
-    count = x.shape[-1] // length if count is None else count
+    count = int(x.shape[-1]) // length if count is None else count
     return x[..., : count * length].unflatten(-1, (count, length))
 
 
@@ -203,7 +209,7 @@ class MultiScaleVariancePool(nn.Module):
             Variances, ordered by scale, channel, window.
         """
         n_scales = len(self.kernel_sizes)
-        windows = zip(self.kernel_sizes, self.n_windows(x.shape[-1]), strict=True)
+        windows = zip(self.kernel_sizes, self.n_windows(n_samples(x)), strict=True)
         kernels = [(k // 2, n + 1, k % 2 == 1) for k, n in windows]
         moments = segment_moments(x, kernels, shift, gain, elu)
         means, squares, last = (

@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from skeeg.modules.compute import few_trials, is_compiling, joined, map_in_threads, version
+from skeeg.modules.compute import (
+    few_trials,
+    is_compiling,
+    joined,
+    map_in_threads,
+    n_samples,
+    version,
+)
 from skeeg.modules.layers.spectral import fft_length, interleaved, spectrum
 
 
@@ -42,7 +49,7 @@ def window_sums(x, n_taps, left, right, of_each=True):
     ones), where the ones are padded with zeros like the signal.
     """
     exact = torch.float32 if x.device.type == "mps" else torch.float64
-    n_times = x.shape[-1]
+    n_times = n_samples(x)
     n = fft_length(n_times + n_taps - 1)
     n_before, n_after = n_taps - 1 - left, n_taps - 1 - right  # samples whose windows are partly left out
 
@@ -66,9 +73,9 @@ def window_sums(x, n_taps, left, right, of_each=True):
     def summed(power, sums, before, after, level, energy):
         second = torch.fft.irfft(power.to(exact), n).index_select(1, lag.flatten()).unflatten(1, lag.shape)
         if n_before:
-            second = second - _over_windows(before, n_taps - 1, n_before - before.shape[-1], n_taps)
+            second = second - _over_windows(before, n_taps - 1, n_before - n_samples(before), n_taps)
         if n_after:
-            second = second - _over_windows(after, n_after - after.shape[-1], n_taps - 1, n_taps)
+            second = second - _over_windows(after, n_after - n_samples(after), n_taps - 1, n_taps)
         plain, weighted = F.pad(sums.to(exact), (left + 1, right)).cumsum(-1)  # of the samples before each
         plain = plain[:, n_windows : n_windows + n_taps] - plain[:, :n_taps] + level * (last - first)
         weighted = weighted.unfold(1, n_taps, 1)
