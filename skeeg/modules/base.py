@@ -361,30 +361,15 @@ class EEGModule(nn.Module):
         """
         hub = {"revision": revision, "token": token, "cache_dir": cache_dir}
         config_path, weights_path = (fetch(source, name, **hub) for name in (CONFIG_FILE, WEIGHTS_FILE))
-        try:
-            with open(config_path, encoding="utf-8") as file:
-                config = json.load(file)
-            architecture = config.pop("architecture", cls.__name__)
-            for name in ("skeeg_version", "braindecode_version"):
-                config.pop(name, None)
-        except (ValueError, AttributeError, TypeError) as error:
-            raise ValueError(f"{config_path} is not a configuration in JSON: {error}") from error
-        if architecture != cls.__name__:
+        architecture, config = _read_config(config_path)
+        if architecture not in (None, cls.__name__):
             raise ValueError(
                 f"{source} holds a network {architecture}; load it with {architecture}.from_pretrained"
             )
         with open(weights_path, "rb") as file:
             data = file.read()
         try:
-            weights = load_tensors(data)
-            check_sizes(config)
-            held = sum(tensor.numel() for tensor in weights.values())
-            with torch.random.fork_rng(devices=[]), Allowance(held):  # weights are drawn, and replaced
-                net = cls.from_config(config)
-                kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
-                if len(kinds) == 1:
-                    net.to(*kinds)
-                net.load_state_dict(weights)
+            net = _made_of(cls, config, load_tensors(data))
         except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError) as error:
             raise ValueError(f"{source} does not hold a {cls.__name__} that can be used: {error}") from error
         if n_outputs is not None and n_outputs != net.n_outputs:
@@ -447,6 +432,32 @@ class EEGModule(nn.Module):
                 if name not in self.head_names:
                     child.eval()
         return self
+
+
+def _read_config(path):
+    """Name of the architecture, where it is told, and arguments of the network."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        architecture = config.pop("architecture", None)
+        for name in ("skeeg_version", "braindecode_version"):
+            config.pop(name, None)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is not a configuration in JSON: {error}") from error
+    return architecture, config
+
+
+def _made_of(cls, config, weights):
+    """A network of these arguments and weights, no larger than the weights are."""
+    check_sizes(config)
+    held = sum(tensor.numel() for tensor in weights.values())
+    with torch.random.fork_rng(devices=[]), Allowance(held):  # weights are drawn, and replaced
+        net = cls.from_config(config)
+        kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+        if len(kinds) == 1:
+            net.to(*kinds)
+        net.load_state_dict(weights)
+    return net
 
 
 def _count(name, value):
