@@ -161,24 +161,7 @@ class EEGModule(nn.Module):
 
     def __str__(self):
         """Table of layers: shapes, parameters, and multiply-accumulates of the plain formulation."""
-
-        def number(n):
-            return "" if n is None else f"{n:,}"
-
-        layers = self._layers()
-        rows = [("layer", "output shape", "parameters", "multiply-accumulates")]
-        for name, shape, macs in layers:
-            held = [p.numel() for key, p in self.named_parameters() if f"{key}.".startswith(f"{name}.")]
-            rows.append((name, "" if shape is None else str(shape), number(sum(held)), number(macs)))
-        total = sum(macs or 0 for _, _, macs in layers)
-        rows.append(("total", "", number(sum(p.numel() for p in self.parameters())), number(total or None)))
-        name, shape, parameters, macs = (max(map(len, column)) for column in zip(*rows, strict=True))
-        lines = [
-            f"{r[0]:{name}}  {r[1]:{shape}}  {r[2]:>{parameters}}  {r[3]:>{macs}}".rstrip() for r in rows
-        ]
-        rule = "-" * max(map(len, lines))
-        note = "multiply-accumulates: convolutions and matrix products, of one trial, as layers are defined"
-        return "\n".join([type(self).__name__, rule, lines[0], rule, *lines[1:-1], rule, lines[-1], note])
+        return _table(type(self).__name__, self._layers(), dict(self.named_parameters()))
 
     # ----- shape, configuration -----------------------------------------------------------------------
 
@@ -432,6 +415,25 @@ class EEGModule(nn.Module):
                 if name not in self.head_names:
                     child.eval()
         return self
+
+
+def _table(title, layers, parameters):
+    """Layers as a table, with what they hold of the parameters."""
+
+    def number(n):
+        return "" if n is None else f"{n:,}"
+
+    rows = [("layer", "output shape", "parameters", "multiply-accumulates")]
+    for name, shape, macs in layers:
+        held = [p.numel() for key, p in parameters.items() if f"{key}.".startswith(f"{name}.")]
+        rows.append((name, "" if shape is None else str(shape), number(sum(held)), number(macs)))
+    total = sum(macs or 0 for _, _, macs in layers)
+    rows.append(("total", "", number(sum(p.numel() for p in parameters.values())), number(total or None)))
+    name, shape, counts, macs = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [f"{r[0]:{name}}  {r[1]:{shape}}  {r[2]:>{counts}}  {r[3]:>{macs}}".rstrip() for r in rows]
+    rule = "-" * max(map(len, lines))
+    note = "multiply-accumulates: convolutions and matrix products, of one trial, as layers are defined"
+    return "\n".join([title, rule, lines[0], rule, *lines[1:-1], rule, lines[-1], note])
 
 
 def _read_config(path):
