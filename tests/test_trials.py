@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+import tracemalloc
 import types
 import warnings
 from pathlib import Path
@@ -878,3 +879,64 @@ def test_the_time_after_the_event_travels():
     assert as_trials(mne.EpochsArray(np.asarray(X), info, tmin=0.7, verbose="error")).tmin == 0.7
     with pytest.raises(ValueError, match="tmin=nan must be a time in s"):
         EEGArray(X, 100, tmin=np.nan)
+
+
+# Memory ---------------------------------------------------------------------------------------------------
+
+
+def traced_peak(call):
+    """Bytes that a call holds at most in NumPy's arrays, its result included."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+LARGE = (600, 8, 1000)  # 19 MB in float32
+
+
+def large(kind, folder):
+    if kind == "map":
+        np.save(folder / "X.npy", np.zeros(LARGE, np.float32))
+        return np.load(folder / "X.npy", mmap_mode="r")
+    if kind == "Epochs":
+        info = mne.create_info(LARGE[1], 100.0, "eeg")
+        return mne.EpochsArray(np.zeros(LARGE), info, verbose="error")
+    X = np.zeros(LARGE, np.float32 if kind == "Fortran" else kind)
+    return np.asfortranarray(X) if kind == "Fortran" else X
+
+
+@pytest.mark.parametrize("kind", ["float64", "int16", "Fortran", "map", "Epochs"])
+def test_trials_are_converted_once_and_batches_take_the_memory_of_batches(kind, tmp_path):
+    X, size = large(kind, tmp_path), 4 * np.prod(LARGE)
+    assert traced_peak(lambda: as_trials(X)) < 1.5 * size  # pieces of 4 MB are a fifth of it
+    assert traced_peak(lambda: sum(len(batch) for batch in open_trials(X).batches(20))) < 0.2 * size
+
+
+@pytest.mark.parametrize("kind", ["int16", "Fortran", "map"])
+def test_scaled_trials_are_there_once(kind, tmp_path):
+    X, size = large(kind, tmp_path), 4 * np.prod(LARGE)
+    scaler = Scaler().fit(make_eeg(10, 8, 1000))
+    assert traced_peak(lambda: scaler.transform(X)) < 1.3 * size
+
+
+def test_prediction_holds_a_batch_and_not_the_data(tmp_path):
+    clf = AttentionBaseNetClassifier(max_epochs=1, batch_size=8, verbose=0)
+    clf.fit(make_eeg(16, 8, 1000).astype(np.float32), np.arange(16) % 2)
+    X = large("map", tmp_path)
+    assert traced_peak(lambda: clf.predict(X)) < 0.2 * X.nbytes
+
+
+def test_training_shares_the_trials():
+    X = make_eeg(16, 8, 300).astype(np.float32)
+    seen = []
+
+    class Seen(AttentionBaseNetClassifier):
+        def get_iterator(self, dataset, training=False):
+            seen.append(dataset.whole.data_ptr())
+            return super().get_iterator(dataset, training)
+
+    Seen(max_epochs=1, train_split=0.25, verbose=0).fit(X, np.arange(16) % 2)
+    assert seen == [X.ctypes.data] * 2

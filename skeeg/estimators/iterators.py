@@ -119,7 +119,7 @@ class TrialIterator:
         n, one = len(self.dataset), self._X[:1]
         size = n * window_sums(one).nbytes
         if size <= n * one.nbytes and size <= max(n * one.nbytes / 8, _SMALL):
-            for part in torch.arange(n, device=self._X.device).split(256):
+            for part in torch.arange(n, device=self._X.device).split(32):
                 sums = window_sums(self._trials(part))
                 if self._sums is None:
                     self._sums = sums.new_empty(n, *sums.shape[1:])

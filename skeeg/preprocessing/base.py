@@ -90,7 +90,8 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
         warn_of_faults(trials.data, trials.ch_names)
         return trials
 
-    def _check_trials(self, X):
+    def _open(self, X):
+        """Hold X against the trials of fit, before it is read; channels come in their order."""
         check_is_fitted(self)
         trials = open_trials(X, dtype=[np.float64, np.float32])
         n_chans, n_times = trials.shape[1:]
@@ -100,7 +101,10 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
                 f"{self.n_features_in_} features as input: trials of {n_chans} channels x {n_times} samples "
                 f"were given, fit saw {self.n_chans_} x {self.n_times_}"
             )
-        return trials.in_order_of(self.ch_names_).trials()
+        return trials.in_order_of(self.ch_names_)
+
+    def _check_trials(self, X):
+        return self._open(X).trials()
 
     @contextlib.contextmanager
     def _unchanged_on_error(self):
@@ -144,8 +148,8 @@ class RatedTransformer(TrialTransformer, registered=False):
             raise ValueError(f"X was sampled at {self.sfreq_} Hz, which is no sampling rate")
         return trials
 
-    def _check_trials(self, X):
-        trials = super()._check_trials(X)
+    def _open(self, X):
+        trials = super()._open(X)
         if not same_rate(trials.sfreq, self.sfreq_):
             raise ValueError(
                 f"X was sampled at {trials.sfreq} Hz, "

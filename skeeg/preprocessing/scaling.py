@@ -11,6 +11,7 @@ from skeeg.trials import MICROVOLTS_PER_VOLT, EEGArray, holds_epochs
 
 # The interquartile range of a normal distribution, in standard deviations.
 NORMAL_IQR = 1.3489795003921634
+_FEW_TRIALS = 16  # that are scaled at a time
 
 
 class Scaler(TrialTransformer):
@@ -83,13 +84,7 @@ class Scaler(TrialTransformer):
         self.scale_ = np.where(constant, 1.0, scale)
 
     def transform(self, X):  # documented where it is inherited from
-        trials = self._check_trials(X)
-        if self.method == "microvolt" and _is_microvolt(X):
-            return trials.wrap(trials.data.copy())
-        center, scale = self._statistics(trials.data.dtype)
-        scaled = trials.data - center
-        scaled /= scale
-        return trials.wrap(scaled)
+        return self._in_pieces(X, lambda data, center, scale: np.divide(data - center, scale))
 
     def inverse_transform(self, X):
         """Undo ``transform``.
@@ -104,16 +99,20 @@ class Scaler(TrialTransformer):
         ndarray, shape (n_trials, n_chans, n_times)
             Trials in the unit of ``fit``.
         """
-        trials = self._check_trials(X)
-        if self.method == "microvolt" and _is_microvolt(X):
-            return trials.wrap(trials.data.copy())
-        center, scale = self._statistics(trials.data.dtype)
-        restored = trials.data * scale
-        restored += center
-        return trials.wrap(restored)
+        return self._in_pieces(X, lambda data, center, scale: data * scale + center)
 
-    def _statistics(self, dtype):
-        return self.center_.astype(dtype)[:, np.newaxis], self.scale_.astype(dtype)[:, np.newaxis]
+    def _in_pieces(self, X, compute):
+        """Compute a few trials at a time: X that has to be converted first is never there as a whole."""
+        trials = self._open(X)
+        known = self.method == "microvolt" and _is_microvolt(X)
+        center, scale = (np.zeros(1), np.ones(1)) if known else (self.center_, self.scale_)
+        center, scale = (values.astype(trials.dtype)[:, np.newaxis] for values in (center, scale))
+        data = np.empty(trials.shape, trials.dtype)
+        first = 0
+        for few in trials.batches(_FEW_TRIALS):
+            data[first : first + len(few)] = compute(few, center, scale)
+            first += len(few)
+        return trials.trials(data).wrap(data)
 
 
 def _is_microvolt(X):

@@ -164,9 +164,9 @@ class TrialReader:
                 self._map.madvise(mmap.MADV_DONTNEED)
             yield batch
 
-    def trials(self):
-        """Read all trials, and what is known about them, as :class:`Trials`."""
-        data = self.read()
+    def trials(self, data=None):
+        """Read all trials, and what is known about them, as :class:`Trials`; or take data made of them."""
+        data = self.read() if data is None else data
         return Trials(data, self.sfreq, self.ch_names, self.labels, self.tmin)
 
     def _raw(self, start, stop):
