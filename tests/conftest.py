@@ -1,11 +1,14 @@
 """Settings that have to be made before anything is imported."""
 
 import os
+import signal
 
 import pytest
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # without it, scikit-learn's check_array_api_input is skipped
 os.environ.setdefault("MPLBACKEND", "agg")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it for what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ class CalibrationCurveDisplay:
         if ax is None:
             import matplotlib.pyplot as plt
 
-            _, ax = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+            _, ax = plt.subplots(figsize=(7.6, 4.2), layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         complete = self.accuracies.dropna(axis=1, how="all").dropna()
         names = list(dict.fromkeys(name for name, _ in self.accuracies))
@@ -114,6 +114,8 @@ class CalibrationCurveDisplay:
             ax,
             [*self.errorbars_.values(), chance],
             [*names, f"chance {100 * self.chance:.0f} %"],
+            loc="upper left",
+            bbox_to_anchor=(1, 1),  # beside the axes: whiskers are everywhere on them
             frameon=False,
         )
         ax.grid(axis="y", color="0.9")
