@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from numbers import Real
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from skeeg.datasets.kinds import RECORDINGS, ending_of, kind_of, saying_what_it_
 from skeeg.datasets.npz import read_npz
 from skeeg.datasets.origin import COLUMNS, origin_of_name, warn_of_one_person_as_several
 from skeeg.datasets.recordings import read_recording
-from skeeg.trials import as_trials, same_rate, typical_scale
+from skeeg.trials import as_trials, same_rate, typical_scale, warn_user
 
 _OTHER_UNIT = 1e3  # between files: more than electrodes and people differ by
 _MICROVOLT = 0.1  # no EEG is smaller
@@ -123,7 +122,7 @@ def load_epochs(paths, *, events=None, tmin=None, tmax=None, band=None):
     )
     warn_of_one_person_as_several(metadata["subject"])
     if 0 < (scale := typical_scale(data)) < _MICROVOLT:
-        _tell(
+        warn_user(
             f"the median standard deviation of a channel is {scale:.1e}: X seems to be in V or mV; give µV, "
             "such as 1e6 * X"
         )
@@ -272,7 +271,7 @@ def _warn_of_duplicates(same, files, paths):
             )
     if told:
         more = f"; and {len(told) - 5} more such pairs of files" if len(told) > 5 else ""
-        _tell(f"{'; '.join(told[:5])}{more}: the same trials may train and test. Leave them out once")
+        warn_user(f"{'; '.join(told[:5])}{more}: the same trials may train and test. Leave them out once")
 
 
 def _check_names(paths):
@@ -301,7 +300,3 @@ def _of_one_type(parts):
 
 def _text(value):
     return str(int(value)) if isinstance(value, Real) and float(value).is_integer() else str(value)
-
-
-def _tell(message):
-    warnings.warn(message, UserWarning, stacklevel=3)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
+
+from skeeg.trials import warn_user
 
 COLUMNS = ("subject", "session", "run")
 
@@ -136,26 +137,22 @@ def one_person_as_several(subjects):
     ]
 
 
-def warn_of_one_person_as_several(subjects, stacklevel=2):
+def warn_of_one_person_as_several(subjects):
     """Warn where names of different subjects look like sessions or runs of one person.
 
     Parameters
     ----------
     subjects : iterable
         Subject of each trial, or each subject once.
-    stacklevel : int, default=2
-        As for ``warnings.warn``.
     """
     groups = one_person_as_several(subjects)
     if groups:
         shown = "; ".join(", ".join(map(str, names[:4])) + ", ..." * (len(names) > 4) for names in groups[:4])
-        warnings.warn(
+        warn_user(
             f"these subjects have names like sessions, runs or spellings of one person: {shown}"
             f"{f'; and {len(groups) - 4} more' if len(groups) > 4 else ''}. If they are, the same person "
             "trains and tests: give them one subject, and session or run its own column (sub-01_ses-1_run-1 "
-            "in the names of files does)",
-            UserWarning,
-            stacklevel=stacklevel + 1,
+            "in the names of files does)"
         )
 
 

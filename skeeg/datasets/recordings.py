@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from skeeg.datasets.kinds import ending_of, saying_what_it_is
-from skeeg.trials import MICROVOLTS_PER_VOLT, Trials
+from skeeg.trials import MICROVOLTS_PER_VOLT, Trials, warn_user
 
 # Formats without types of channels tell by name what is no EEG.
 _OTHER_TYPES = (
@@ -120,7 +120,7 @@ def read_recording(path, events, tmin, tmax, band):
             raw = mne.io.read_raw(path, preload=True, verbose="warning")
     for warning in caught:  # a file that is shorter than its header says
         if "naming conventions" not in str(warning.message):
-            _tell(f"{path}: {warning.message}")
+            warn_user(f"{path}: {warning.message}")
     others = {}
     for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True):
         for other, pattern in _OTHER_TYPES:
@@ -128,7 +128,7 @@ def read_recording(path, events, tmin, tmax, band):
                 others[name] = other
     if others:
         raw.set_channel_types(others, on_unit_change="ignore", verbose="error")
-        _tell(f"{path}: channels {list(others)} are left out: by their names they are no EEG")
+        warn_user(f"{path}: channels {list(others)} are left out: by their names they are no EEG")
     _annotate_triggers(raw)
     if round((tmax - tmin) * raw.info["sfreq"]) < 1:
         raise ValueError(f"the window from tmin={tmin} to tmax={tmax} s holds no sample")
@@ -150,7 +150,7 @@ def read_recording(path, events, tmin, tmax, band):
         raw, codes, dict(enumerate(labels, start=1)), tmin, tmax, band=check_band(band, raw.info["sfreq"])
     )
     if lost:
-        _tell(
+        warn_user(
             f"{path}: {lost} of {lost + len(trials.data)} trials are left out: their window runs past an end "
             "of the recording, or into a stretch marked bad"
         )
@@ -179,7 +179,3 @@ def _annotate_triggers(raw):
                 marks, raw.info["sfreq"], names, first_samp=raw.first_samp, verbose="error"
             )
         )
-
-
-def _tell(message):
-    warnings.warn(message, UserWarning, stacklevel=5)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from skeeg.trials import channel_key
+from skeeg.trials import absent_channels, enough_channels
 
 _FOLDER = Path(__file__).parents[1] / "pretrained"
-_ENOUGH = 2 / 3  # share of a decoder's channels that a montage must have
 _HANDS = ("C3", "C4")  # the electrodes over the hands' motor cortex, which nothing else makes up for
 
 _MOTOR = tuple(f"{row}{column}" for row in ("FC", "C", "CP") for column in "531z246")
@@ -63,9 +62,7 @@ class Decoder:
 
     def fits(self, ch_names):
         """Tell whether a montage has enough of the channels."""
-        there = {channel_key(name) for name in ch_names}
-        n_there = sum(channel_key(name) in there for name in self.channels)
-        return n_there >= _ENOUGH * len(self.channels) and all(channel_key(n) in there for n in _HANDS)
+        return enough_channels(ch_names, self.channels) and not absent_channels(ch_names, _HANDS)
 
 
 # The first that fits a montage is taken: channels over the motor strip before a few of them. With all 64 the

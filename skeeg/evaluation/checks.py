@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Number
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
 from skeeg.datasets import duplicate_trials, warn_of_one_person_as_several
-from skeeg.trials import as_trials, holds_epochs
+from skeeg.trials import as_trials, holds_epochs, warn_user
 
 
 def check_data(X, y, metadata):
@@ -150,7 +149,7 @@ def _rows(rows, n_trials, k):
 def warn_of_folds(folds, X, y, metadata, cv):
     """Say what makes scores of these folds mean something else than they seem to."""
     if cv not in ("within-subject", "cross-session"):
-        warn_of_one_person_as_several(metadata["subject"], stacklevel=3)
+        warn_of_one_person_as_several(metadata["subject"])
     _warn_of_unseen_classes(folds, y, metadata)
     _warn_of_one_class(y, metadata)
     _warn_of_duplicates(folds, X, metadata)
@@ -162,7 +161,7 @@ def _warn_of_unseen_classes(folds, y, metadata):
         unseen = np.setdiff1d(y[test], y[train])
         if len(unseen):
             subjects = metadata["subject"].iloc[test][np.isin(y[test], unseen)].unique()
-            _warn(
+            warn_user(
                 f"fold {k + 1} tests classes {unseen.tolist()} of subjects {subjects.tolist()}, trains on "
                 f"{np.unique(y[train]).tolist()}: those trials cannot be right. Name the classes alike"
             )
@@ -171,7 +170,7 @@ def _warn_of_unseen_classes(folds, y, metadata):
 def _warn_of_one_class(y, metadata):
     n_classes = metadata.assign(y=y).groupby("subject", sort=False)["y"].nunique()
     if len(single := n_classes.index[n_classes == 1].tolist()):
-        _warn(
+        warn_user(
             f"subjects {_some(single)} have trials of one class: their accuracy tells how often it is "
             "answered, not how well classes are told apart. Leave them out"
         )
@@ -194,15 +193,11 @@ def _warn_of_duplicates(folds, X, metadata):
     if twins:
         trial, twin = next(iter(twins.items()))
         subjects = metadata["subject"].iloc[[trial, twin]].tolist()
-        _warn(
+        warn_user(
             f"{len(twins)} test trials are the same as a trial that trains, in {n_folds} of {len(folds)} "
             f"folds: their scores are too good. The first are trial {trial} of subject {subjects[0]} and "
             f"{twin} of {subjects[1]}; was a recording read twice?"
         )
-
-
-def _warn(message):
-    warnings.warn(message, UserWarning, stacklevel=5)
 
 
 def _some(values):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -20,7 +19,7 @@ from skeeg.preprocessing.references import (
     whitening,
     with_prior,
 )
-from skeeg.trials import check_groups
+from skeeg.trials import check_groups, warn_user
 
 
 def _check_seen(value, values):
@@ -277,10 +276,9 @@ class EuclideanAlignment(TrialTransformer):
     def _align(self, trials, groups, keep):
         data = trials.data
         if self.mode == "batch" and groups is None and self.references_:
-            warnings.warn(
+            warn_user(
                 "fit had groups, transform has none: trials are aligned by the reference of all training "
-                "trials, which new people do not fit. Named scorers do not pass groups on to predict",
-                stacklevel=3,
+                "trials, which new people do not fit. Named scorers do not pass groups on to predict"
             )
         aligned, seen = np.empty_like(data), dict(self.seen_)
         for group, rows in _rows_of_groups(groups, data):
@@ -319,10 +317,9 @@ class EuclideanAlignment(TrialTransformer):
             return self.references_[group]
         if len(rows) >= self.min_trials:
             return next(iter(self._geometry.means_of_trials(data, [rows])))
-        warnings.warn(
+        warn_user(
             f"Group {group!r} is new and has {len(rows)} trials, fewer than min_trials={self.min_trials}: "
-            "aligned by the reference of all training trials",
-            stacklevel=4,
+            "aligned by the reference of all training trials"
         )
         return self.reference_
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Real
 
 import numpy as np
@@ -11,9 +10,16 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skeeg.preprocessing.base import NOT_NEGATIVE, POSITIVE, TrialTransformer
 from skeeg.preprocessing.resampling import rational
-from skeeg.trials import EEGArray, channel_key, channel_map, open_trials, same_rate
+from skeeg.trials import (
+    EEGArray,
+    absent_channels,
+    channel_map,
+    enough_channels,
+    open_trials,
+    same_rate,
+    warn_user,
+)
 
-_ENOUGH = 2 / 3  # share of a decoder's channels that must be there; the others are interpolated
 _SPARE = 2  # samples by which a window may be short: ends of Epochs are rounded
 _REFLECTED = 2.0  # seconds by which a trial is mirrored at its ends before it is filtered
 _BATCH = 64  # trials at a time: memory stays small
@@ -167,7 +173,7 @@ class MatchRecording(TrialTransformer):
             matched[begin : begin + len(batch)] = _of_length(batch, n_times)
         if silent.any():
             names = [name for name, is_silent in zip(self.channels, silent, strict=True) if is_silent]
-            _warn(f"channels {names} are constant: mark them bad in Epochs, or leave them out of X")
+            warn_user(f"channels {names} are constant: mark them bad in Epochs, or leave them out of X")
         return EEGArray(matched, float(self.new_sfreq), self.channels, trials.labels)
 
     def described(self, ch_names):
@@ -182,7 +188,7 @@ class MatchRecording(TrialTransformer):
         -------
         str
         """
-        absent, left = self._absent(ch_names), self._left(ch_names)
+        absent, left = absent_channels(ch_names, self.channels), absent_channels(self.channels, ch_names)
         there = len(self.channels) - len(absent)
         said = f"{there} of {len(self.channels)} channels are there"
         said += f", {', '.join(absent)} interpolated from the others" if absent else ""
@@ -221,9 +227,9 @@ class MatchRecording(TrialTransformer):
                 f"{self.start:g} s after the cue"
             )
         matrix = self.channel_map(names)
-        absent = self._absent(names)
-        if absent and (self.ch_names is None or absent != self._absent(self.ch_names)):
-            _warn(f"channels {absent} are not in X, or bad: they are interpolated from the others")
+        absent = absent_channels(names, self.channels)
+        if absent and (self.ch_names is None or absent != absent_channels(self.ch_names, self.channels)):
+            warn_user(f"channels {absent} are not in X, or bad: they are interpolated from the others")
         return matrix, sfreq
 
     def channel_map(self, ch_names):
@@ -244,24 +250,16 @@ class MatchRecording(TrialTransformer):
         ValueError
             When too few channels are there.
         """
-        absent = self._absent(ch_names)
-        there = [name for name in self.channels if name not in absent]
-        if len(there) < _ENOUGH * len(self.channels) or (absent and self.missing_channels == "raise"):
-            enough = "all" if self.missing_channels == "raise" else "at least two thirds"
+        absent = absent_channels(ch_names, self.channels)
+        if not enough_channels(ch_names, self.channels) or (absent and self.missing_channels == "raise"):
+            there = [name for name in self.channels if name not in absent]
+            needed = "all" if self.missing_channels == "raise" else "at least two thirds"
             raise ValueError(
-                f"X has {there} of the channels that are needed, and not {absent}; {enough} must be there. "
+                f"X has {there} of the channels that are needed, and not {absent}; {needed} must be there. "
                 f"Its channels are {list(ch_names)}; load_pretrained(task, ch_names=...) finds a decoder "
                 "that fits them, where there is one"
             )
         return channel_map(ch_names, self.channels, "interpolate")
-
-    def _absent(self, ch_names):
-        there = {channel_key(name) for name in ch_names}
-        return [name for name in self.channels if channel_key(name) not in there]
-
-    def _left(self, ch_names):
-        wanted = {channel_key(name) for name in self.channels}
-        return [name for name in ch_names if channel_key(name) not in wanted]
 
     def _first_sample(self, tmin, n_times):
         """Where the window begins: at its time after the cue, or as near as the trial goes."""
@@ -270,7 +268,7 @@ class MatchRecording(TrialTransformer):
         first = min(max(0, wanted), latest)
         if abs(first - wanted) > _SPARE:
             start, end = tmin + first / self.new_sfreq, tmin + n_times / self.new_sfreq
-            _warn(
+            warn_user(
                 f"trials last from {tmin:g} to {end:.4g} s after the cue, the window is {self.start:g} to "
                 f"{self.start + self.duration:g} s: what is decoded is {start:.4g} to "
                 f"{start + self.duration:.4g} s. Give tmin where the trials begin at another time"
@@ -284,10 +282,6 @@ class MatchRecording(TrialTransformer):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         return tags
-
-
-def _warn(message):
-    warnings.warn(message, UserWarning, stacklevel=4)
 
 
 def _of_length(batch, n_times):

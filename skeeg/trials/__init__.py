@@ -4,7 +4,7 @@ from skeeg.trials.array import EEGArray
 from skeeg.trials.checks import check_groups, same_rate, typical_scale, warn_of_other_units, warn_user
 from skeeg.trials.containers import MICROVOLTS_PER_VOLT, epochs_labels, holds_epochs
 from skeeg.trials.faults import find_faults, warn_of_faults
-from skeeg.trials.montage import channel_key, channel_map, standard_montage
+from skeeg.trials.montage import absent_channels, channel_key, channel_map, enough_channels, standard_montage
 from skeeg.trials.reading import TrialReader, Trials, as_trials, open_trials
 
 __all__ = [
@@ -12,10 +12,12 @@ __all__ = [
     "EEGArray",
     "TrialReader",
     "Trials",
+    "absent_channels",
     "as_trials",
     "channel_key",
     "channel_map",
     "check_groups",
+    "enough_channels",
     "epochs_labels",
     "find_faults",
     "holds_epochs",

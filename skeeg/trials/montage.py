@@ -49,6 +49,42 @@ def channel_key(name):
     return _RENAMED.get(key, key)
 
 
+def absent_channels(ch_names, wanted):
+    """List the channels that are wanted and that a recording does not have, by any spelling.
+
+    Parameters
+    ----------
+    ch_names, wanted : sequence of str
+        Channels of the recording, and those that are wanted.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> absent_channels(["EEG C3-Ref", "T3"], ["C3", "Cz", "T7"])
+    ['Cz']
+    """
+    there = {channel_key(name) for name in ch_names}
+    return [name for name in wanted if channel_key(name) not in there]
+
+
+def enough_channels(ch_names, wanted):
+    """Tell whether a recording has two thirds of the channels wanted: the others may be interpolated.
+
+    Parameters
+    ----------
+    ch_names, wanted : sequence of str
+        Channels of the recording, and those that are wanted.
+
+    Returns
+    -------
+    bool
+    """
+    return 3 * len(absent_channels(ch_names, wanted)) <= len(wanted)
+
+
 def channel_map(ch_names, wanted, missing="raise"):
     """Get the matrix that makes the channels a network wants out of those of a recording.
 
