@@ -14,6 +14,8 @@ from skeeg._version import __version__
 
 CROSS_VALIDATIONS = ("within-subject", "cross-subject", "cross-session", "calibration")
 
+_MOABB = "moabb:"  # what --data says before the name of a data set of MOABB
+
 # Letters that not every terminal has, and what stands for them there.
 PLAIN_LETTERS = {" ± ": "+/-", "±": "+-", "–": "-", "µ": "u", "×": "x", "…": "..."}
 
@@ -107,14 +109,21 @@ def _add_compare_arguments(parser):
         default=["sample"],
         metavar="DATA",
         help="'sample' (default: real motor imagery that comes with skeeg), 'simulated', 'eegbci' (PhysioNet "
-        "motor imagery, downloaded by MNE), or your own files, one a recording: -epo.fif, .npz, or with "
-        "--events any that MNE reads; patterns such as sub-*-epo.fif",
+        "motor imagery, downloaded by MNE), 'moabb:BNCI2014_001' (any data set of MOABB, downloaded by it), or "
+        "your own files, one a recording: -epo.fif, .npz, or with --events any that MNE reads; patterns such "
+        "as sub-*-epo.fif",
+    )
+    parser.add_argument(
+        "--paradigm",
+        metavar="NAME",
+        help="paradigm of MOABB for --data moabb:..., such as LeftRightImagery (default: that of its kind)",
     )
     parser.add_argument(
         "--subjects",
         type=_subjects,
         metavar="1-10",
-        help="subjects of the sample, simulated or eegbci data (default 1-10), such as 1-10 or 1,3,7",
+        help="subjects of the sample, simulated or eegbci data (default 1-10) or of MOABB's (default all), such "
+        "as 1-10 or 1,3,7",
     )
     parser.add_argument(
         "--events",
@@ -126,14 +135,14 @@ def _add_compare_arguments(parser):
         "--tmin",
         type=float,
         metavar="S",
-        help="start of the trials of --events or eegbci, in s after the event",
+        help="start of the trials of --events, eegbci or moabb, in s after the event",
     )
     parser.add_argument("--tmax", type=float, metavar="S", help="end of these trials, in s after the event")
     parser.add_argument(
         "--band",
         type=_band,
         metavar="4-38",
-        help="pass band in Hz of recordings (--events, eegbci), filtered before they are cut",
+        help="pass band in Hz of recordings (--events, eegbci, moabb), filtered before they are cut",
     )
     parser.add_argument(
         "--pipelines",
@@ -366,7 +375,7 @@ def _compare(arguments, error):
                 out=arguments.out,
                 random_state=arguments.seed,
             )
-        except (ValueError, TypeError, OSError) as wrong:  # data that cannot answer, a folder not writable
+        except (ValueError, TypeError, OSError, ImportError) as wrong:  # no data, no answer, no place
             error(str(wrong))
     _note(caught, told)
     _say(f"\n{result}")
@@ -419,11 +428,19 @@ def _say(text):
 
 def _load(arguments, error):
     """Trials, labels and metadata of what --data names."""
-    from skeeg.datasets import fetch_eegbci, load_epochs, load_motor_imagery, make_motor_imagery
+    from skeeg.datasets import fetch_eegbci, load_epochs, load_moabb, load_motor_imagery, make_motor_imagery
 
     data, subjects = arguments.data, arguments.subjects
     window = {name: getattr(arguments, name) for name in ("tmin", "tmax", "band")}
     window = {name: value for name, value in window.items() if value is not None}
+    of_moabb = data[0].startswith(_MOABB)
+    if arguments.paradigm and not of_moabb:
+        error(f"argument --paradigm: only for --data {_MOABB}NAME")
+    if of_moabb:
+        if len(data) > 1 or arguments.events:
+            error(f"argument --data: {data[0]} stands alone, without --events; --paradigm names its classes")
+        sys.path.append(os.getcwd())  # where a data set of one's own may be, as with python -m
+        return load_moabb(data[0].removeprefix(_MOABB), arguments.paradigm, subjects=subjects, **window)
     if data in (["sample"], ["simulated"], ["eegbci"]):
         if arguments.events or (window and data != ["eegbci"]):
             error(
