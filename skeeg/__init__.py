@@ -37,6 +37,7 @@ _ROOMS = (
     "evaluation",
     "export",
     "inspection",
+    "live",
     "pretrained",
     "recipes",
     "testing",
