@@ -2,7 +2,8 @@
 
 Each function returns an ordinary, unfitted scikit-learn Pipeline. It takes raw trials, (n_trials, n_chans,
 n_times) arrays or ``mne.Epochs``, and has the band-pass filter inside. Covariances are shrunk (OAS), so that
-an average reference, interpolated channels and short trials do no harm.
+an average reference, interpolated channels and short trials do no harm; nor do loud trials with
+``covariance="sign"``.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from skeeg.persistence import Kept, learned, register
 from skeeg.preprocessing import BandPass, EuclideanAlignment
 
+_SCALE_FREE = ("corr", "sign", "tyl")  # covariances that do not see how loud trials are
 _NO_POWER = 1e-16  # of a trial, as a share of the median in fit: what rounding leaves of a constant
 
 
-def make_csp_lda(sfreq=None, low=8.0, high=30.0, *, n_components=6, recenter=False):
+def make_csp_lda(sfreq=None, low=8.0, high=30.0, *, n_components=6, covariance="oas", recenter=False):
     """Make common spatial patterns with linear discriminant analysis of the log power.
 
     Parameters
@@ -33,6 +35,9 @@ def make_csp_lda(sfreq=None, low=8.0, high=30.0, *, n_components=6, recenter=Fal
         Band in Hz.
     n_components : int, default=6
         Spatial filters; as many as channels where there are fewer.
+    covariance : str or callable, default="oas"
+        How covariances are estimated, see :class:`Covariances`: "sign" where loud or clipped trials are to do
+        no harm.
     recenter : bool, default=False
         Align the filtered trials of each subject, :class:`skeeg.preprocessing.EuclideanAlignment`; pass
         subjects as ``groups`` by metadata routing.
@@ -55,10 +60,12 @@ def make_csp_lda(sfreq=None, low=8.0, high=30.0, *, n_components=6, recenter=Fal
     >>> bool(make_csp_lda().fit(X[:60], y[:60]).score(X[60:], y[60:]) > 0.7)
     True
     """
-    return Pipeline([*_csp_steps(sfreq, low, high, n_components, recenter), ("lda", _shrunk_lda())])
+    return Pipeline(
+        [*_csp_steps(sfreq, (low, high), n_components, covariance, recenter), ("lda", _shrunk_lda())]
+    )
 
 
-def make_fbcsp_lda(sfreq=None, bands=None, *, n_components=4, n_features=8, recenter=False):
+def make_fbcsp_lda(sfreq=None, bands=None, *, n_components=4, n_features=8, covariance="oas", recenter=False):
     """Make filter-bank CSP: spatial filters in each band, the most informative features, and LDA.
 
     Parameters
@@ -71,6 +78,9 @@ def make_fbcsp_lda(sfreq=None, bands=None, *, n_components=4, n_features=8, rece
         Spatial filters a band; as many as channels where there are fewer.
     n_features : int, default=8
         Features kept, by mutual information with the class.
+    covariance : str or callable, default="oas"
+        How covariances are estimated, see :class:`Covariances`: "sign" where loud or clipped trials are to do
+        no harm.
     recenter : bool, default=False
         Align the trials of each subject in each band, :class:`skeeg.preprocessing.EuclideanAlignment`; pass
         subjects as ``groups`` by metadata routing.
@@ -99,7 +109,10 @@ def make_fbcsp_lda(sfreq=None, bands=None, *, n_components=4, n_features=8, rece
         bands = [(low, low + 4) for low in range(4, 40, 4) if low + 4 < nyquist]
     union = FeatureUnion(
         [
-            (f"{low:g}-{high:g} Hz", Pipeline(_csp_steps(sfreq, low, high, n_components, recenter)))
+            (
+                f"{low:g}-{high:g} Hz",
+                Pipeline(_csp_steps(sfreq, (low, high), n_components, covariance, recenter)),
+            )
             for low, high in bands
         ]
     )
@@ -112,7 +125,7 @@ def make_fbcsp_lda(sfreq=None, bands=None, *, n_components=4, n_features=8, rece
     )
 
 
-def make_mdm(sfreq=None, low=8.0, high=30.0, *, recenter=False):
+def make_mdm(sfreq=None, low=8.0, high=30.0, *, covariance="oas", recenter=False):
     """Make the minimum distance to the Riemannian mean of each class.
 
     Parameters
@@ -121,6 +134,9 @@ def make_mdm(sfreq=None, low=8.0, high=30.0, *, recenter=False):
         Sampling rate in Hz; X knows it when it is an ``mne.Epochs`` or :class:`skeeg.EEGArray`.
     low, high : float, default=8.0, 30.0
         Band in Hz.
+    covariance : str or callable, default="oas"
+        How covariances are estimated, see :class:`Covariances`: "sign" where loud or clipped trials are to do
+        no harm.
     recenter : bool, default=False
         Align the filtered trials of each subject, :class:`skeeg.preprocessing.EuclideanAlignment`; pass
         subjects as ``groups`` by metadata routing.
@@ -141,10 +157,12 @@ def make_mdm(sfreq=None, low=8.0, high=30.0, *, recenter=False):
     >>> list(make_mdm(sfreq=250, recenter=True).named_steps)
     ['bandpass', 'euclideanalignment', 'covariances', 'mdm']
     """
-    return Pipeline([*_covariance_steps(sfreq, low, high, recenter), ("mdm", MDM(metric="riemann"))])
+    return Pipeline(
+        [*_covariance_steps(sfreq, (low, high), covariance, recenter), ("mdm", MDM(metric="riemann"))]
+    )
 
 
-def make_tangent_space_lr(sfreq=None, low=8.0, high=30.0, *, C=1.0, recenter=False):
+def make_tangent_space_lr(sfreq=None, low=8.0, high=30.0, *, C=1.0, covariance="oas", recenter=False):
     """Make logistic regression on covariances in the tangent space at their Riemannian mean.
 
     Parameters
@@ -155,6 +173,9 @@ def make_tangent_space_lr(sfreq=None, low=8.0, high=30.0, *, C=1.0, recenter=Fal
         Band in Hz.
     C : float, default=1.0
         Inverse strength of the L2 penalty.
+    covariance : str or callable, default="oas"
+        How covariances are estimated, see :class:`Covariances`: "sign" where loud or clipped trials are to do
+        no harm.
     recenter : bool, default=False
         Align the filtered trials of each subject, :class:`skeeg.preprocessing.EuclideanAlignment`; pass
         subjects as ``groups`` by metadata routing.
@@ -180,7 +201,7 @@ def make_tangent_space_lr(sfreq=None, low=8.0, high=30.0, *, C=1.0, recenter=Fal
     """
     return Pipeline(
         [
-            *_covariance_steps(sfreq, low, high, recenter),
+            *_covariance_steps(sfreq, (low, high), covariance, recenter),
             ("tangentspace", TangentSpace(metric="riemann")),
             ("lr", LogisticRegression(C=C, max_iter=1000)),
         ]
@@ -225,10 +246,25 @@ class Covariances(Kept, estimation.Covariances):
     estimator : str or callable, default="oas"
         How a trial's covariance is estimated, see ``pyriemann.estimation.Covariances``.
 
+        - "oas" shrinks it towards uncorrelated channels.
+        - "sign" is the same of samples that are all as loud: what differs between trials is where in the head
+          the power is, not how much of it there is, and loud samples count as others do.
+        - Others of pyRiemann's, such as "tyl", are not shrunk, and refuse average references.
+
     Attributes
     ----------
     power_ : float
         Median power of the trials of ``fit``.
+
+    Raises
+    ------
+    ValueError
+        When trials are flat, or of one channel, of which "sign" leaves nothing.
+
+    Notes
+    -----
+    "sign": the spatial sign covariance of Visuri, Koivunen & Oja (2000), "Sign and rank covariance matrices",
+    Journal of Statistical Planning and Inference 91(2), shrunk (OAS).
     """
 
     _learned = {"power_": learned.number(0)}
@@ -238,6 +274,10 @@ class Covariances(Kept, estimation.Covariances):
         self.estimator = estimator
 
     def fit(self, X, y=None):
+        if self.estimator in _SCALE_FREE and X.shape[1] == 1:
+            raise ValueError(
+                f'covariance="{self.estimator}" compares channels, but trials have one: give covariance="oas"'
+            )
         self.power_ = float(np.median(_powers(X)))
         return super().fit(X, y)
 
@@ -249,7 +289,10 @@ class Covariances(Kept, estimation.Covariances):
                 "covariance that could be inverted. To drop them: faults = skeeg.find_faults(X); "
                 "np.delete(X, faults.trials, axis=0), and of y"
             )
-        return super().transform(X)
+        if self.estimator != "sign":
+            return super().transform(X)
+        loudness = np.sqrt(np.mean(np.square(X), axis=1, keepdims=True))
+        return estimation.Covariances("oas").transform(X / np.where(loudness > 0, loudness, 1))
 
 
 class CSP(Kept, spatialfilters.CSP):
@@ -264,15 +307,15 @@ class CSP(Kept, spatialfilters.CSP):
         return super().fit(X, np.asarray(y))
 
 
-def _covariance_steps(sfreq, low, high, recenter):
+def _covariance_steps(sfreq, band, covariance, recenter):
     """(n_trials, n_chans, n_times) -> (n_trials, n_chans, n_chans) in the band."""
     alignment = [("euclideanalignment", EuclideanAlignment())] if recenter else []
-    return [("bandpass", BandPass(low, high, sfreq)), *alignment, ("covariances", Covariances())]
+    return [("bandpass", BandPass(*band, sfreq)), *alignment, ("covariances", Covariances(covariance))]
 
 
-def _csp_steps(sfreq, low, high, n_components, recenter):
+def _csp_steps(sfreq, band, n_components, covariance, recenter):
     """(n_trials, n_chans, n_times) -> (n_trials, n_components) log power of the spatial filters."""
-    return [*_covariance_steps(sfreq, low, high, recenter), ("csp", CSP(nfilter=n_components))]
+    return [*_covariance_steps(sfreq, band, covariance, recenter), ("csp", CSP(nfilter=n_components))]
 
 
 def _shrunk_lda():

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.covariance import OAS
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.utils import _safe_indexing
 
 from skeeg import EEGArray
-from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm, make_tangent_space_lr
-from skeeg.datasets import make_motor_imagery
+from skeeg.baselines import Covariances, make_csp_lda, make_fbcsp_lda, make_mdm, make_tangent_space_lr
+from skeeg.datasets import load_motor_imagery, make_motor_imagery
 from skeeg.preprocessing import EuclideanAlignment
 
 BANDS = [(8, 13), (16, 26)]
@@ -54,12 +55,13 @@ def test_few_channels_and_many_classes(make, n_chans, n_classes, recwarn):
 
 
 @all_baselines
-@pytest.mark.parametrize("recenter", [False, True])
-def test_rank_deficient_data_decode_as_well(make, recenter, recording):
+@pytest.mark.parametrize("recenter, covariance", [(False, "oas"), (True, "oas"), (True, "sign")])
+def test_rank_deficient_data_decode_as_well(make, recenter, covariance, recording):
     X, y = np.array(recording[0]), recording[1]
     X[:, 7] = (X[:, 5] + X[:, 6]) / 2  # interpolated
     X -= X.mean(axis=1, keepdims=True)  # average reference
-    assert make(125.0, recenter=recenter).fit(X[:80], y[:80]).score(X[80:], y[80:]) > 0.7
+    pipe = make(125.0, recenter=recenter, covariance=covariance)
+    assert pipe.fit(X[:80], y[:80]).score(X[80:], y[80:]) > 0.7
 
 
 @all_baselines
@@ -161,3 +163,48 @@ def test_a_flat_channel_in_a_trial_is_named_and_does_no_harm(make, recording):
         pipe = make(125.0).fit(X[:80], y[:80])
     assert pipe.score(X[80:], y[80:]) > 0.75
     assert pipe.predict(X[7:8]).shape == (1,)
+
+
+@all_baselines
+def test_loud_trials_do_no_harm_under_a_robust_covariance(make, recording):
+    X, y = np.array(recording[0]), recording[1]
+    pipe = make(125.0, covariance="sign").fit(X[:80], y[:80])
+    loud = X.copy()
+    loud[[3, 40]] *= 1e4
+    loud[7, :, : X.shape[2] // 2] *= 300
+    with pytest.warns(UserWarning, match=r'may keep loud and clipped trials, with covariance="sign"'):
+        robust = make(125.0, covariance="sign").fit(loud[:80], y[:80])
+    assert abs(robust.score(X[80:], y[80:]) - pipe.score(X[80:], y[80:])) <= 0.05
+    assert np.array_equal(pipe.predict(np.float32(1e3) * X[80:]), pipe.predict(X[80:]))
+
+
+@pytest.mark.filterwarnings("ignore:in trials")
+def test_one_loud_trial_costs_csp_nothing_on_real_recordings():
+    X, y, metadata = load_motor_imagery()
+    train = (metadata["subject"] % 2 == 0).to_numpy()
+    loud = EEGArray(np.array(X[train]), X.sfreq)
+    loud[11] *= 100
+
+    def score(trials, covariance):
+        return make_csp_lda(covariance=covariance).fit(trials, y[train]).score(X[~train], y[~train])
+
+    assert score(loud, "sign") > score(X[train], "sign") - 0.01
+    assert score(loud, "oas") < score(X[train], "oas") - 0.03
+
+
+def test_sign_covariance_is_that_of_samples_of_one_length():
+    X = np.random.default_rng(0).standard_normal((3, 4, 60))
+    X[1, 2] = X[1, 0] - X[1, 1]  # no inverse
+    X[2, :, ::5] *= 100
+    X[2, :, 7] = 0
+    for trial, found in zip(X, Covariances("sign").fit_transform(X), strict=True):
+        samples = [2 * sample / max(np.linalg.norm(sample), 1e-9) for sample in trial.T]
+        np.testing.assert_allclose(found, OAS().fit(samples).covariance_)
+
+
+def test_one_channel_has_no_robust_covariance():
+    X, y, _ = make_motor_imagery(1, 20, n_chans=1, random_state=0)
+    with pytest.raises(ValueError, match='covariance="sign" compares channels, but trials have one'):
+        make_csp_lda(covariance="sign").fit(X, y)
+    with pytest.raises(ValueError, match="oas"):
+        make_mdm(covariance="robust").fit(*make_motor_imagery(1, 20, random_state=0)[:2])

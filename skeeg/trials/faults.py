@@ -179,7 +179,9 @@ def warn_of_faults(data, ch_names=None):
     if faults:
         ways = ("np.delete(X, faults.trials, axis=0), and of y", "np.delete(X, faults.channels, axis=1)")
         ways = [way for way, found in zip(ways, (faults.trials, faults.channels), strict=True) if len(found)]
-        warn_user(f"{faults}. To drop them: faults = skeeg.find_faults(X); {'; '.join(ways)}")
+        loud = (faults.loud | faults.clipped)[faults.trials].any()
+        keep = '; baselines may keep loud and clipped trials, with covariance="sign"' if loud else ""
+        warn_user(f"{faults}. To drop them: faults = skeeg.find_faults(X); {'; '.join(ways)}{keep}")
 
 
 def _few(names):
