@@ -280,6 +280,18 @@ class MirrorLeftRight(_RandomAugmentation):
             )
         return MirrorLeftRight(self.ch_names, tuple(map(classes.index, swapped)), self.probability)
 
+    def has_counterparts(self):
+        """Tell whether each channel has one in the other hemisphere, by its name.
+
+        Returns
+        -------
+        bool
+        """
+        try:
+            return bool(_places_of_counterparts(tuple(self.ch_names)))
+        except ValueError:
+            return False
+
     def _transform(self, X, y, generator):
         names = list(self.ch_names)
         if len(names) != X.shape[1]:

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 import subprocess
 import sys
 
@@ -119,6 +120,34 @@ def test_training_goes_on_as_if_never_saved(cls, path):
     assert_same(clf, same, X)
     kept = ("epoch", "train_loss", "lr")
     assert [[row[k] for k in kept] for row in same.history] == [[row[k] for k in kept] for row in clf.history]
+
+
+def test_an_optimizer_that_has_gathered_nothing_is_made_when_training_goes_on(path):
+    X, y = data()
+    clf = make(warm_start=True, lr=1e-3).fit(X, y)
+    clf.optimizer_.state.clear()
+    clf.save(path)
+    same = skeeg.load(path)
+    assert "optimizer_" not in vars(same)
+    again = pickle.loads(pickle.dumps(same))
+    for estimator in (clf, same, again):
+        estimator.partial_fit(X, y).fit(X, y)
+        assert_same(clf, estimator, X)
+    gathered, expected = (estimator.optimizer_.state_dict()["state"] for estimator in (same, clf))
+    assert str(gathered) == str(expected) and len(gathered)
+    with pytest.raises(AttributeError, match="no optimizer_ before fit"):
+        make().optimizer_  # noqa: B018
+
+
+def test_training_that_fails_before_it_begins_leaves_a_loaded_network_as_it_was(path):
+    X, y = data()
+    clf = make().fit(X, y)
+    clf.optimizer_.state.clear()
+    clf.save(path)
+    same = skeeg.load(path)
+    with pytest.raises(ValueError, match="labels"):
+        same.partial_fit(X, np.full(len(y), "up"))
+    assert_same(clf.partial_fit(X, y), same.partial_fit(X, y), X)
 
 
 def test_loading_leaves_random_generators_alone(path):

@@ -4,6 +4,8 @@ import mne
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from skorch.callbacks import Callback
 
 import skeeg
 from skeeg import AttentionBaseNetClassifier, EEGArray
@@ -265,6 +267,66 @@ def test_a_decoder_by_name_in_a_classifier(sample):
         clone(clf).fit(np.asarray(standard), y)
     with pytest.warns(UserWarning, match=r"labels \[769, 770\], .* tells \['left_hand', .* anew"):
         clone(clf).fit(standard, np.where(y == "left_hand", 769, 770))
+
+
+class Watch(Callback):
+    """Keeps the trials and labels of every training batch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.batches = []
+
+    def on_batch_begin(self, net, batch, training=False, **kwargs):
+        if training:
+            self.batches.append((batch[0].numpy().copy(), np.asarray(batch[1])))
+
+    def seen(self):
+        X, y = (np.concatenate(part) for part in zip(*self.batches, strict=True))
+        return sorted((trial.tobytes(), label) for trial, label in zip(X, y, strict=True))
+
+
+@pytest.mark.parametrize("extra", [(), ("Fz", "EEG T3-Ref")])
+def test_own_trials_are_learned_from_with_their_mirror_images(sample, extra):
+    X, y = one_person(sample)
+    names = [*X.ch_names, *extra]
+    trials = np.random.default_rng(0).standard_normal((10, len(names), 480)).astype(np.float32)
+    clf = AttentionBaseNetClassifier(
+        pretrained="left-right-hand", max_epochs=1, random_state=0, callbacks=[Watch()], verbose=0
+    )
+    clf.fit(EEGArray(trials, 160, names), y[:10])
+    across = {"1": "2", "2": "1", "3": "4", "4": "3", "5": "6", "6": "5", "z": "z"}
+    mirrored = trials.copy()
+    for i, name in enumerate(MOTOR):  # what no decoder looks at stays
+        mirrored[:, names.index(name[:-1] + across[name[-1]])] = trials[:, i]
+    others = np.where(y[:10] == "left_hand", "right_hand", "left_hand")
+    seen = sorted(clf.callbacks_[-1][1].seen())
+    trials21, mirrored = trials[:, :21], mirrored[:, :21]  # as the network sees them
+    expected = [*zip(trials21, y[:10], strict=True), *zip(mirrored, others, strict=True)]
+    assert seen == sorted((trial.tobytes(), label) for trial, label in expected)
+    seen = clf.partial_fit(EEGArray(trials, 160, names), y[:10]).callbacks_[-1][1].seen()
+    assert len(seen) == 20
+
+
+def test_what_has_no_mirror_image_is_learned_from_as_it_is(sample):
+    X, y = one_person(sample)
+    standard = EEGArray(X[:10, :, :480] / X.std(), 160, X.ch_names)
+    clf = AttentionBaseNetClassifier(
+        pretrained="left-right-hand", max_epochs=1, random_state=0, callbacks=[Watch()], verbose=0
+    )
+
+    def n_seen(X, y, **params):
+        return len(clone(clf).set_params(**params).fit(X, y).callbacks_[-1][1].seen())
+
+    assert n_seen(standard, y[:10]) == 20
+    assert n_seen(standard, y[:10], train_split=[0, 1, 2]) == 14  # nor is it tested on them
+    assert n_seen(standard, y[:10], augmentation=[]) == 10
+    assert n_seen(standard, y[:10], iterator_train__shuffle=False) == 10
+    good = [i for i, name in enumerate(X.ch_names) if name != "FC5"]
+    odd = EEGArray(np.asarray(standard)[:, good], 160, [X.ch_names[i] for i in good])
+    assert n_seen(odd, y[:10], missing_channels="interpolate") == 10
+    with pytest.warns(UserWarning, match="trials are not mirrored"):
+        assert n_seen(standard, np.where(y[:10] == "left_hand", 769, 770)) == 10
+    shipped = FrozenEstimator(skeeg.load(DECODERS["left-right-hand-21"].path)[-1])
+    assert n_seen(standard, y[:10], pretrained=shipped) == 10
 
 
 def test_saved_and_loaded(sample, tmp_path):

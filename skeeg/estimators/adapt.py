@@ -7,12 +7,15 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skeeg.augmentation import MirrorLeftRight
+from skeeg.estimators.iterators import TrialDataset
 from skeeg.estimators.shipped import DECODERS, find_decoder, is_shipped
 from skeeg.persistence import classifier_of, from_pretrained, load
-from skeeg.trials import channel_map, same_rate
+from skeeg.trials import channel_key, channel_map, same_rate
 
 
 def find_pretrained(pretrained, cls, ch_names=None):
@@ -139,10 +142,52 @@ def warn_of_other_labels(pretrained, own, learned):
     if shipped and len(own) == len(learned) and not np.array_equal(own, learned):
         warnings.warn(
             f"y has the labels {own.tolist()}, {pretrained!r} tells {learned.tolist()} apart: its last layer "
-            "begins anew. Call the labels as it does to go on from all that it learned",
+            "begins anew, and trials are not mirrored. Call the labels as it does to go on from all that it "
+            "learned",
             UserWarning,
             stacklevel=6,
         )
+
+
+def with_mirror_images(trials, train, pretrained, classes, ch_names, channel_map):
+    """Add the mirror image of each training trial, hands swapped, where a decoder of the wheel is trained on.
+
+    Parameters
+    ----------
+    trials : TrialDataset
+        All trials.
+    train : ndarray of int
+        Those that are trained on.
+    pretrained : str, os.PathLike, estimator or None
+        Parameter of the estimator.
+    classes : ndarray
+        Labels of the codes.
+    ch_names : tuple of str or None
+        Channels of the trials.
+    channel_map : ndarray or None
+        What the network's channels are made of.
+
+    Returns
+    -------
+    trials, train
+        As they were where it is no decoder of the wheel, or labels or channels have no mirror image.
+    """
+    shipped = isinstance(pretrained, str) and is_shipped(pretrained) and ch_names is not None
+    if not shipped or list(find_decoder(pretrained, ch_names).mirrored) != classes.tolist():
+        return trials, train
+    used = np.arange(len(ch_names)) if channel_map is None else np.flatnonzero(channel_map.any(axis=0))
+    mirror = MirrorLeftRight([channel_key(ch_names[i]) for i in used], probability=1.0)
+    if not mirror.has_counterparts():
+        return trials, train
+    X = trials.X.clone()
+    X[:, used], codes = mirror.augment(X[:, used], trials.codes, torch.Generator())
+    both = TrialDataset(
+        torch.cat([trials.X, X]),
+        torch.cat([trials.codes, codes]),
+        trials.weights.repeat(2),
+        np.concatenate([trials.y, classes[codes.numpy()]]),
+    )
+    return both, np.concatenate([train, train + len(trials)])
 
 
 def freeze_encoder(module):

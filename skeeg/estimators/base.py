@@ -11,7 +11,12 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from skeeg.devices import resolve_device, threads_for_operations
-from skeeg.estimators.adapt import find_pretrained, match_recordings, warn_of_other_labels
+from skeeg.estimators.adapt import (
+    find_pretrained,
+    match_recordings,
+    warn_of_other_labels,
+    with_mirror_images,
+)
 from skeeg.estimators.data import (
     as_tensor,
     check_labels,
@@ -95,7 +100,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         How the learning rate changes; options through ``lr_schedule__...``, see
         :mod:`skeeg.estimators.schedules`.
     augmentation : Augmentation, list of Augmentation, or None, default=None
-        Label-preserving transforms of training batches, see :mod:`skeeg.augmentation`.
+        Transforms of training batches, see :mod:`skeeg.augmentation`.
     train_split : float, splitter, array-like of int, or None, default=None
         Trials held out for validation: a fraction (stratified, shuffled; where ``groups`` are given whole
         groups, the nearest to it that there are: of two groups one), the first split of a scikit-learn
@@ -117,7 +122,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         :func:`skeeg.save`, a repository of :func:`skeeg.push_to_hub`, or the estimator itself in
         ``sklearn.frozen.FrozenEstimator``, which keeps it fitted where scikit-learn clones. Channels are
         matched by name; those that the pretrained network does not know are left out. Where the classes are
-        the same, the head is kept; else it is new.
+        the same, the head is kept; else it is new. A decoder of the wheel is trained on with the mirror image
+        of each trial, too (hemispheres and hands swapped), where y has its labels, the channels mirror each
+        other and ``augmentation`` is None; an empty list stands for none at all.
     freeze_encoder : bool, default=False
         Train the head alone.
     missing_channels : {"raise", "interpolate"}, default="raise"
@@ -236,9 +243,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _check_loaded(self):
         super()._check_loaded()
-        options = self.get_params_for("lr_schedule")
-        anything = torch.optim.SGD([torch.zeros(1)], lr=self._plain("lr"))
-        schedules[self.lr_schedule](anything, self._plain("max_epochs"), 1, **options)
+        if options := self.get_params_for("lr_schedule"):
+            anything = torch.optim.SGD([torch.zeros(1)], lr=self._plain("lr"))
+            schedules[self.lr_schedule](anything, self._plain("max_epochs"), 1, **options)
         class_weights(self.class_weight, np.arange(len(self.classes_)), self.classes_)
 
     # ----- training ---------------------------------------------------------------------------------------
@@ -357,6 +364,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             )
             arrays = data, codes, weights.astype(np.float32)
             everything = TrialDataset(*map(torch.from_numpy, arrays), y)
+            if self.augmentation is None and not goes_by_place(*iteration):
+                known = self.pretrained, self.classes_, self.ch_names_, self.channel_map_
+                everything, train = with_mirror_images(everything, train, *known)
             self._augmenter = Augmenter(self.augmentation, self.ch_names_, self.classes_, seed, self.device_)
             with threads_for_operations():
                 if afresh:

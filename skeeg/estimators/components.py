@@ -138,6 +138,29 @@ def optimizer_class(optimizer):
     return optimizers[optimizer] if isinstance(optimizer, str) else optimizer
 
 
+class OptimizerOnDemand:
+    """Attribute of a network that holds its optimiser, and makes it where a loaded network has none yet.
+
+    To make one imports PyTorch's compiler, which takes a second in each process and prediction does without.
+    """
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, net, owner=None):
+        if net is None:
+            return self
+        if self.name not in vars(net):
+            if not net.initialized_:
+                raise AttributeError(f"{type(net).__name__} has no {self.name} before fit")
+            with net._current_init_context(self.name.rstrip("_")):
+                net.initialize_optimizer()
+        return vars(net)[self.name]
+
+    def __set__(self, net, optimizer):
+        vars(net)[self.name] = optimizer
+
+
 def refresh_criterion(criterion, **options):
     """Give a named loss its options as they are set now; what it has learned stays."""
     for name, value in options.items():

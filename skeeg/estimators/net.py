@@ -17,6 +17,7 @@ from torch import nn
 from skeeg.devices import threads_for_operations
 from skeeg.estimators.adapt import freeze_encoder, start_from
 from skeeg.estimators.components import (
+    OptimizerOnDemand,
     check_log_probabilities,
     check_losses,
     make_criterion,
@@ -98,6 +99,7 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
     # what skorch looks up on a net, fixed here
     classes = None
     criterion = None
+    optimizer_ = OptimizerOnDemand()
     dataset = TrialDataset
     initialized_ = False
     predict_nonlinearity = None
@@ -135,8 +137,13 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
         """Give (name pattern, optimiser options) of network parameters that train differently."""
         return []
 
-    def initialize(self):
+    def initialize(self, *, optimizer=True):
         """Make network, loss and optimiser anew for the data that ``fit`` has seen.
+
+        Parameters
+        ----------
+        optimizer : bool, default=True
+            Make the optimiser now; otherwise where training goes on.
 
         Returns
         -------
@@ -146,14 +153,11 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
             raise TypeError(f"{type(self).__name__} is made for the data that fit sees; call fit")
         self.initialize_virtual_params()
         self._initialize_callbacks()
-        for name, make in (
-            ("module", self.initialize_module),
-            ("criterion", self.initialize_criterion),
-            ("optimizer", self.initialize_optimizer),
-        ):
+        for name in ("module", "criterion", *(("optimizer",) if optimizer else ())):
             with self._current_init_context(name):
-                make()
-        vars(self).pop("_compiled", None)
+                getattr(self, f"initialize_{name}")()
+        for stale in ("_compiled", *(() if optimizer else ("optimizer_",))):
+            vars(self).pop(stale, None)
         self.initialize_history()
         self._began_with = self._fixed_params()
         self.initialized_ = True

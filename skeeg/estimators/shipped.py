@@ -37,6 +37,8 @@ class Decoder:
         Edges of its band in Hz.
     sfreq : float
         Its sampling rate in Hz.
+    mirrored : tuple of str
+        Its labels, which change places when the hemispheres do.
     by_name : bool
         Whether it is taken by its own name alone, never by that of its task.
     """
@@ -48,6 +50,7 @@ class Decoder:
     duration: float = 3.0
     band: tuple[float, float] = (4.0, 38.0)
     sfreq: float = 160.0
+    mirrored: tuple[str, str] = ("left_hand", "right_hand")
     by_name: bool = False
 
     @property

@@ -70,7 +70,8 @@ def load_pretrained(
     """Load a decoder that works on a person it has never seen, as a fitted Pipeline.
 
     ``predict`` takes trials of the user's own montage, order, unit, sampling rate and length; ``fit`` goes on
-    from the decoder's weights with a person's own trials.
+    from the decoder's weights with a person's own trials and, where they have the decoder's labels, with the
+    mirror image of each.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ which differ between its versions: they stand here and nowhere else.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 
 import torch
@@ -110,7 +111,8 @@ def full_precision(tensor):
 
 def is_exported_to_onnx():
     """Whether an exporter to ONNX reads the code."""
-    return torch.onnx.is_in_onnx_export()
+    onnx = sys.modules.get("torch.onnx")  # importing it takes a tenth of a second; who exports has done so
+    return onnx is not None and onnx.is_in_onnx_export()
 
 
 def version(tensor):
