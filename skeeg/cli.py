@@ -11,6 +11,8 @@ import warnings
 from pathlib import Path
 
 from skeeg._version import __version__
+from skeeg.live.command import add_arguments as add_live_arguments
+from skeeg.live.command import live as run_live
 
 CROSS_VALIDATIONS = ("within-subject", "cross-subject", "cross-session", "calibration")
 
@@ -50,7 +52,7 @@ def main(argv=None):
     """
     parser = _OneLineParser(prog="skeeg", description="Decode EEG with deep networks and baselines.")
     parser.add_argument("--version", action="version", version=f"skeeg {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="compare|predict")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="compare|predict|live")
     compare = commands.add_parser(
         "compare",
         help="compare pipelines on simulated, PhysioNet or your own recordings",
@@ -65,11 +67,20 @@ def main(argv=None):
         " Writes CSV: file, trial, label and the probability of each class.",
     )
     _add_predict_arguments(predict)
+    live = commands.add_parser(
+        "live",
+        help="decode an amplifier's stream, or a recording as if it were one",
+        description="Decode a stream of Lab Streaming Layer, or a recording as if it were one, window by "
+        "window. Writes CSV: time, label, the probability of each class, and what is to be known.",
+    )
+    add_live_arguments(live)
     arguments = parser.parse_args(argv)
     with _SigtermLikeCtrlC() as sigterm:
         try:
             if arguments.command == "predict":
                 return _predict(arguments, predict.error)
+            if arguments.command == "live":
+                return run_live(arguments, _say, live.error)
             return _compare(arguments, compare.error)
         except KeyboardInterrupt:  # while loading or drawing; `compare` itself keeps what it has
             print("\nInterrupted.", file=sys.stderr)
