@@ -2,6 +2,18 @@
 
 from skeeg.inspection.calibration import CalibrationCurveDisplay
 from skeeg.inspection.comparison import ConfusionMatricesDisplay, PairedScoresDisplay
+from skeeg.inspection.patterns import PatternsDisplay, SpatialPatterns, find_patterns
+from skeeg.inspection.spectra import SpectraDisplay, find_spectra
 from skeeg.inspection.training import TrainingDisplay
 
-__all__ = ["CalibrationCurveDisplay", "ConfusionMatricesDisplay", "PairedScoresDisplay", "TrainingDisplay"]
+__all__ = [
+    "CalibrationCurveDisplay",
+    "ConfusionMatricesDisplay",
+    "PairedScoresDisplay",
+    "PatternsDisplay",
+    "SpatialPatterns",
+    "SpectraDisplay",
+    "TrainingDisplay",
+    "find_patterns",
+    "find_spectra",
+]

@@ -19,7 +19,8 @@ from skeeg.modules.layers.average_pooling import AveragePool
 from skeeg.modules.layers.batch_norm import batch_norm
 from skeeg.modules.layers.dropout import Dropout
 from skeeg.modules.layers.linear import linear, mix_rows
-from skeeg.modules.layers.stem import filter_norm_mix_norm
+from skeeg.modules.layers.response import tap_response
+from skeeg.modules.layers.stem import filter_norm_mix_norm, rows_of_filters
 from skeeg.modules.layers.window_sums import window_sums
 from skeeg.modules.layers.windows import fit_lengths
 
@@ -78,10 +79,14 @@ class _ChannelAttentionBlock(nn.Module):
         self.pool = nn.AvgPool1d(pool_length, pool_stride)
         self.dropout = Dropout(drop_prob)
 
-    def forward(self, x):
+    def convolved(self, x):
+        """What the attention block is given: (batch, ch_dim, times)."""
         depthwise, pointwise, norm, activation = self.conv
         x = _filter_rows(x, depthwise.weight[:, 0, 0])
-        x = activate(activation, batch_norm(mix_rows(pointwise.weight[:, :, 0, 0], x), norm))
+        return activate(activation, batch_norm(mix_rows(pointwise.weight[:, :, 0, 0], x), norm))
+
+    def forward(self, x):
+        x = self.convolved(x)
         if self.attention_block is not None:
             x = self.attention_block(x.unsqueeze(2)).squeeze(2)
         return self.dropout(self.pool(x))
@@ -344,12 +349,67 @@ class AttentionBaseNet(EEGModule):
         x = self._checked(x)
         if x.shape[0] == 0:
             return self._no_features(x)
+        x = self.channel_attention_block(self._expanded(x))  # (batch, ch_dim, times after the second pooling)
+        return x.flatten(1)
+
+    def _expanded(self, x):
         x = self.input_block(x)  # (batch, n_temporal_filters * spatial_expansion, pooled times)
         conv, norm, activation = self.channel_expansion
         x = mix_rows(conv.weight[:, :, 0, 0], x)  # (batch, ch_dim, pooled times)
-        x = activate(activation, batch_norm(x, norm))
-        x = self.channel_attention_block(x)  # (batch, ch_dim, times after the second pooling)
-        return x.flatten(1)
+        return activate(activation, batch_norm(x, norm))
+
+    def gates(self, x):
+        """Attention gates of trials.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (batch, n_chans, n_times)
+            Trials.
+
+        Returns
+        -------
+        torch.Tensor, shape (batch, ch_dim, times)
+            Factor of each virtual channel at each pooled sample; of modes that weight channels alone, the
+            same at every time.
+
+        Raises
+        ------
+        ValueError
+            When the network has no attention block.
+        """
+        block = self.channel_attention_block.attention_block
+        if block is None:
+            raise ValueError("attention_mode=None: the network has no attention block, and so no gates")
+        convolved = self.channel_attention_block.convolved(self._expanded(self._checked(x)))
+        return block.gate(convolved.unsqueeze(2)).squeeze(2).expand_as(convolved)
+
+    def temporal_response(self, frequencies):
+        """Frequency responses of the temporal filters.
+
+        Parameters
+        ----------
+        frequencies : torch.Tensor, shape (n_freqs,)
+            Frequencies in cycles a sample.
+
+        Returns
+        -------
+        torch.Tensor, shape (n_filters, n_freqs), complex128
+            Responses; where filters have no phase that would be the same for all trials, their magnitudes.
+        """
+        taps = self.input_block.temporal_conv.weight[:, 0, 0]
+        return tap_response(taps, frequencies, -(taps.shape[1] // 2))
+
+    def spatial_weights(self):
+        """Weights of each row in the filtered channels, through both normalisations.
+
+        Returns
+        -------
+        torch.Tensor, shape (n_rows, n_filters, n_chans)
+            What the row that is activated changes by with each electrode as a temporal filter gives it.
+        """
+        stem = self.input_block
+        spatial = stem.spatial_conv.weight[:, 0, :, 0].detach()
+        return rows_of_filters(spatial, stem.intermediate_bn, stem.bn)
 
     def forward_head(self, features):
         """Classify features: (batch, n_features) -> logits (batch, n_outputs)."""

@@ -24,6 +24,7 @@ from skeeg.modules.layers.band_mixing import (
 )
 from skeeg.modules.layers.batch_norm import (
     batch_norm,
+    norm_gain,
     scale_and_bias,
     tensors_of,
     track,
@@ -48,8 +49,12 @@ class _LightweightConv1d(nn.Module):
         self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(heads, 1, n_windows)))
         self.bias = nn.Parameter(torch.zeros(n_filters)) if bias else None
 
+    def window_weights(self):
+        """Weight of each window in each head: (heads, 1, n_windows)."""
+        return self.weight.softmax(-1) if self.weight_softmax else self.weight
+
     def forward(self, x):
-        weight = self.weight.softmax(-1) if self.weight_softmax else self.weight
+        weight = self.window_weights()
         summed = (x.unflatten(1, (-1, len(weight))) * weight.squeeze(1)).sum(-1).flatten(1)
         return summed if self.bias is None else summed + self.bias
 
@@ -345,6 +350,23 @@ class FBLightConvNet(EEGModule):
     def _window_variances(self, x, shift=None, elu=False):
         _, squares = segment_moments(x, [(self._window, self.n_windows, False)], shift, elu=elu)
         return squares / (self._window - 1)
+
+    def window_weights(self):
+        """Weight of each window of time in each head, (heads, n_windows)."""
+        return self.attn_conv.window_weights().squeeze(1).detach()
+
+    def temporal_response(self, frequencies):
+        """Magnitude responses of the bank, (n_bands, n_freqs), see `AttentionBaseNet`; needs ``sfreq``."""
+        if self._bank is None:
+            raise ValueError("FBLightConvNet has no filters without sfreq: what filtered its trials?")
+        magnitudes = self._bank.magnitudes(frequencies.to("cpu", torch.float64).numpy())
+        return torch.from_numpy(magnitudes).to(torch.complex128)
+
+    def spatial_weights(self):
+        """Weights of each filter in the band-passed channels, (n_filters_spat, n_bands, n_chans)."""
+        conv, norm, _ = self.spatial_conv
+        weight = conv.weight.detach().squeeze(-1)
+        return weight * norm_gain(norm, weight)[:, None, None]
 
     def forward_head(self, features):
         """Classify features: (batch, n_filters_spat) -> logits (batch, n_outputs)."""

@@ -15,7 +15,8 @@ from skeeg.modules.layers.average_pooling import AveragePool
 from skeeg.modules.layers.constraints import renorm_rows
 from skeeg.modules.layers.dropout import Dropout
 from skeeg.modules.layers.linear import linear
-from skeeg.modules.layers.stem import filter_norm_mix_norm
+from skeeg.modules.layers.response import tap_response
+from skeeg.modules.layers.stem import filter_norm_mix_norm, rows_of_filters
 from skeeg.modules.layers.window_sums import window_sums
 from skeeg.modules.layers.windows import fit_lengths
 
@@ -356,15 +357,28 @@ class SincShallowNet(EEGModule):
         x = self._checked(x)
         if x.shape[0] == 0:
             return self._no_features(x)
-        temporal_norm, conv = self.depthwiseconv
+        temporal_norm = self.depthwiseconv[0]
         spatial_norm, activation, pool, dropout, flatten = self.temporal_aggregation
         taps = self.sinc_filter_layer()  # (num_time_filters, time_filter_len)
-        spatial = conv.weight[:, 0, :, 0]  # (num_time_filters * depth_multiplier, n_chans)
-        if self.max_norm_spatial is not None:
-            spatial = renorm_rows(spatial, self.max_norm_spatial)
+        spatial = self._spatial()
         stages = spatial_norm, *self._padding(), activation, pool, self._folded
         x = filter_norm_mix_norm(x, taps, temporal_norm, spatial, *stages)
         return flatten(dropout(x))
+
+    def _spatial(self):
+        """Spatial filters within their norm, (num_time_filters * depth_multiplier, n_chans)."""
+        spatial = self.depthwiseconv[1].weight[:, 0, :, 0]
+        return spatial if self.max_norm_spatial is None else renorm_rows(spatial, self.max_norm_spatial)
+
+    def temporal_response(self, frequencies):
+        """Frequency responses of the sinc filters, (num_time_filters, n_freqs), see `AttentionBaseNet`."""
+        taps = self.sinc_filter_layer()
+        return tap_response(taps, frequencies, -(taps.shape[1] // 2))
+
+    def spatial_weights(self):
+        """Weights of each row in the filtered channels, (n_rows, num_time_filters, n_chans)."""
+        norms = self.depthwiseconv[0], self.temporal_aggregation[0]
+        return rows_of_filters(self._spatial().detach(), *norms)
 
     def forward_head(self, features):
         """Classify features: (batch, n_features) -> logits (batch, n_outputs)."""

@@ -22,12 +22,14 @@ from skeeg.modules.compute import (
 from skeeg.modules.layers.activation import activate, in_place, is_plain, is_plain_elu
 from skeeg.modules.layers.batch_norm import (
     Centre,
+    norm_gain,
     normalise_centred,
     scale_and_bias,
     tensors_of,
     uses_batch_statistics,
 )
 from skeeg.modules.layers.linear import linear, shared_product
+from skeeg.modules.layers.response import tap_response
 from skeeg.modules.layers.spectral import (
     bin_weights,
     fft_length,
@@ -488,6 +490,27 @@ class SSTDPN(EEGModule):
             Factor of each filtered channel, between 0 and 2; 1 before training.
         """
         return self.encoder.gates(self._checked(x))
+
+    def temporal_response(self, frequencies):
+        """Frequency responses of the temporal filters, (n_filters, n_freqs), see `AttentionBaseNet`."""
+        conv = self.encoder.temporal_conv
+        return tap_response(conv.taps, frequencies, -conv.padding[0])
+
+    def spatial_weights(self, gates):
+        """Weights of each virtual electrode in the filtered channels, through gates and normalisation.
+
+        Parameters
+        ----------
+        gates : torch.Tensor, shape (n_filters, n_chans)
+            Gates, such as the mean of those of some trials; ones for none.
+
+        Returns
+        -------
+        torch.Tensor, shape (n_fused_filters, n_filters, n_chans)
+        """
+        fusion, norm, _ = self.encoder.chan_conv
+        weight = fusion.weight.detach().unflatten(1, gates.shape).squeeze(-1) * gates
+        return weight * norm_gain(norm, weight)[:, None, None]
 
     def forward(self, x, return_features=None):
         """Classify trials.

@@ -55,7 +55,7 @@ class Riemannian:
     def mean(covariances):
         """Get the mean of covariances; those of silent trials tell nothing."""
         telling = covariances.any(axis=(1, 2))
-        return _geometry("mean").mean_riemann(covariances[telling]) if telling.any() else covariances[0]
+        return geometry("mean").mean_riemann(covariances[telling]) if telling.any() else covariances[0]
 
     @staticmethod
     def means_of_trials(data, rows_of_groups):
@@ -66,7 +66,7 @@ class Riemannian:
     @staticmethod
     def between(one, other, share):
         """Go from one covariance towards another, that share of the way."""
-        return _geometry("geodesic").geodesic_riemann(one, other, share)
+        return geometry("geodesic").geodesic_riemann(one, other, share)
 
 
 def _shrunk(data):
@@ -80,7 +80,8 @@ def _shrunk(data):
     return scale * Covariances("oas").transform(data) * scale.transpose(0, 2, 1)
 
 
-def _geometry(room):
+def geometry(room):
+    """Get a room of pyRiemann's functions of covariances, by its present name."""
     from importlib import import_module
 
     try:

@@ -9,19 +9,20 @@ from torch import nn
 from torch.nn import functional as F
 
 from skeeg.modules.attention.parts import (
+    Gate,
     batch_norm,
     bottleneck,
     check_kernel_size,
     convolve_same,
     excite,
-    gated,
+    of_channels,
     reduced,
 )
 from skeeg.modules.compute import n_samples
 from skeeg.modules.layers.linear import mix_rows
 
 
-class SqueezeAndExcitation(nn.Module):
+class SqueezeAndExcitation(Gate):
     """Gate channels by a small network on their means.
 
     Hu, Shen, Sun (2018), Squeeze-and-Excitation Networks, CVPR.
@@ -50,12 +51,12 @@ class SqueezeAndExcitation(nn.Module):
         self.fc1 = nn.Conv2d(ch_dim, hidden, 1, bias=False)
         self.fc2 = nn.Conv2d(hidden, ch_dim, 1, bias=False)
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
-        return gated(x, excite(x.mean((2, 3)), self.fc1, self.fc2).sigmoid())
+    def gate(self, x):
+        """Get the gate of each channel: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, 1)."""
+        return of_channels(excite(x.mean((2, 3)), self.fc1, self.fc2).sigmoid())
 
 
-class GSoP(nn.Module):
+class GSoP(Gate):
     """Gate channels by the covariance of a few mixtures of them.
 
     Gao, Xie, Wang, Li (2019), Global Second-Order Pooling Convolutional Networks, CVPR.
@@ -92,8 +93,8 @@ class GSoP(nn.Module):
         self.rw_conv = nn.Conv2d(hidden, hidden * 4, (hidden, 1), groups=hidden)
         self.pw_conv2 = nn.Conv2d(hidden * 4, ch_dim, 1)
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
+    def gate(self, x):
+        """Get the gate of each channel: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, 1)."""
         samples = x.squeeze(2)
         mixed = mix_rows(self.pw_conv1.weight.flatten(1), samples - samples.mean(-1, keepdim=True))
         # A covariance does not depend on a bias; times 0, its gradient is 0 instead of missing.
@@ -102,10 +103,10 @@ class GSoP(nn.Module):
         # The grouped convolution spans the whole matrix: four weighted sums of each row.
         weight = self.rw_conv.weight.reshape(cov.shape[1], 4, -1)
         rows = torch.einsum("bij,ikj->bik", cov, weight).flatten(1) + self.rw_conv.bias
-        return gated(x, F.linear(rows, self.pw_conv2.weight.flatten(1), self.pw_conv2.bias))
+        return of_channels(F.linear(rows, self.pw_conv2.weight.flatten(1), self.pw_conv2.bias))
 
 
-class FCA(nn.Module):
+class FCA(Gate):
     """Gate channels by a small network on one of their cosine transform coefficients.
 
     Qin, Zhang, Wu, Li (2021), FcaNet: Frequency Channel Attention Networks, ICCV.
@@ -152,12 +153,12 @@ class FCA(nn.Module):
             nn.Linear(ch_dim, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, ch_dim, bias=False)
         )
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, seq_len) -> (batch, ch_dim, 1, seq_len)."""
-        return gated(x, self.fc((x.squeeze(2) * self.weight).sum(-1)).sigmoid())
+    def gate(self, x):
+        """Get the gate of each channel: (batch, ch_dim, 1, seq_len) -> (batch, ch_dim, 1, 1)."""
+        return of_channels(self.fc((x.squeeze(2) * self.weight).sum(-1)).sigmoid())
 
 
-class EncNet(nn.Module):
+class EncNet(Gate):
     """Gate channels by how samples deviate from learned codewords.
 
     Zhang, Dana, Shi, Zhang, Wang, Tyagi, Agrawal (2018), Context Encoding for Semantic Segmentation, CVPR.
@@ -196,8 +197,8 @@ class EncNet(nn.Module):
         self.bn = nn.BatchNorm1d(n_codewords)
         self.fc = nn.Linear(ch_dim, ch_dim)
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
+    def gate(self, x):
+        """Get the gate of each channel: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, 1)."""
         samples = x.squeeze(2)  # (batch, ch_dim, times)
         # |x - c|^2 = |x|^2 - 2 c.x + |c|^2, and sum_t a (x - c) = sum_t a x - c sum_t a: nothing of
         # shape (batch, times, n_codewords, ch_dim) is needed.
@@ -206,10 +207,10 @@ class EncNet(nn.Module):
         assigned = torch.softmax(self.smoothing[:, None] * distance, 1)
         residual = assigned @ samples.mT - assigned.sum(-1, keepdim=True) * self.codewords
         encoded = F.relu(batch_norm(self.bn, residual)).mean(1)  # (batch, ch_dim)
-        return gated(x, self.fc(encoded).sigmoid())
+        return of_channels(self.fc(encoded).sigmoid())
 
 
-class ECA(nn.Module):
+class ECA(Gate):
     """Gate channels by a convolution of their means along the channels.
 
     Wang, Wu, Zhu, Li, Zuo, Hu (2020), ECA-Net: Efficient Channel Attention for Deep Convolutional Neural
@@ -238,12 +239,12 @@ class ECA(nn.Module):
         check_kernel_size(kernel_size)
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
-        return gated(x, convolve_same(x.mean((2, 3)).unsqueeze(1), self.conv.weight).squeeze(1).sigmoid())
+    def gate(self, x):
+        """Get the gate of each channel: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, 1)."""
+        return of_channels(convolve_same(x.mean((2, 3)).unsqueeze(1), self.conv.weight).squeeze(1).sigmoid())
 
 
-class GatherExcite(nn.Module):
+class GatherExcite(Gate):
     """Gate channels by their means, or by a learned weighting of their samples.
 
     Hu, Shen, Albanie, Sun, Vedaldi (2018), Gather-Excite: Exploiting Feature Context in Convolutional
@@ -286,8 +287,8 @@ class GatherExcite(nn.Module):
         if use_mlp:
             self.mlp = bottleneck(ch_dim, reduction_rate)
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, seq_len) -> (batch, ch_dim, 1, seq_len)."""
+    def gate(self, x):
+        """Get the gate of each channel: (batch, ch_dim, 1, seq_len) -> (batch, ch_dim, 1, 1)."""
         if self.gather is None:
             gathered = x.mean((2, 3))
         else:  # a depthwise convolution as long as its input is a weighted sum
@@ -296,10 +297,10 @@ class GatherExcite(nn.Module):
             gathered = batch_norm(norm, gathered)
         if self.mlp is not None:
             gathered = excite(gathered, self.mlp[0], self.mlp[2])
-        return gated(x, gathered.sigmoid())
+        return of_channels(gathered.sigmoid())
 
 
-class GCT(nn.Module):
+class GCT(Gate):
     """Gate channels by their energy relative to that of all channels.
 
     Yang, Zhu, Wu, Yang (2020), Gated Channel Transformation for Visual Recognition, CVPR.
@@ -326,15 +327,15 @@ class GCT(nn.Module):
         self.beta = nn.Parameter(torch.zeros(1, ch_dim, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(1, ch_dim, 1, 1))
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
+    def gate(self, x):
+        """Get the gate of each channel: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, 1)."""
         eps = 1e-5
         energy = self.alpha * (x.square().sum((2, 3), keepdim=True) + eps).sqrt()
         norm = self.gamma / (energy.square().mean(1, keepdim=True) + eps).sqrt()
-        return x * (1 + torch.tanh(energy * norm + self.beta))
+        return 1 + torch.tanh(energy * norm + self.beta)
 
 
-class SRM(nn.Module):
+class SRM(Gate):
     """Gate channels by their mean and standard deviation (their style).
 
     Lee, Kim, Nam (2019), SRM: A Style-based Recalibration Module for Convolutional Neural Networks, ICCV.
@@ -379,12 +380,12 @@ class SRM(nn.Module):
             self.style_integration = nn.Conv1d(ch_dim, ch_dim, 2, groups=ch_dim, bias=False)
         self.bn = nn.BatchNorm1d(ch_dim)
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
+    def gate(self, x):
+        """Get the gate of each channel: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, 1)."""
         std = x.std((2, 3), correction=min(1, n_samples(x) - 1))
         style = torch.stack([x.mean((2, 3)), std], -1)  # (batch, ch_dim, 2)
         if isinstance(self.style_integration, nn.Conv1d):
             combined = (style * self.style_integration.weight.squeeze(1)).sum(-1)
         else:
             combined = self.style_integration(style)
-        return gated(x, batch_norm(self.bn, combined).sigmoid())
+        return of_channels(batch_norm(self.bn, combined).sigmoid())

@@ -7,17 +7,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from skeeg.modules.attention.parts import (
+    Gate,
     bottleneck,
     check_kernel_size,
     convolve_same,
     excite,
-    gated,
     min_max,
+    of_channels,
     softmax_entropy,
 )
 
 
-class CBAM(nn.Module):
+class CBAM(Gate):
     """Gate channels by their mean and maximum, then samples by mean and maximum over channels.
 
     Woo, Park, Lee, Kweon (2018), CBAM: Convolutional Block Attention Module, ECCV.
@@ -48,13 +49,26 @@ class CBAM(nn.Module):
         self.fc = bottleneck(ch_dim, reduction_rate)
         self.conv = nn.Conv2d(2, 1, (1, kernel_size), padding=(0, kernel_size // 2))
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
+    def _gates(self, x):
+        """Gates of channels, x behind them, and gates of samples."""
         down, _, up = self.fc
-        x = gated(x, (excite(x.mean((2, 3)), down, up) + excite(x.amax((2, 3)), down, up)).sigmoid())
+        channels = of_channels(
+            (excite(x.mean((2, 3)), down, up) + excite(x.amax((2, 3)), down, up)).sigmoid()
+        )
+        x = x * channels
         pooled = torch.cat([x.mean(1), x.amax(1)], 1)  # (batch, 2, times)
         score = convolve_same(pooled, self.conv.weight.squeeze(2)) + self.conv.bias.expand(x.shape[0], 1, 1)
-        return x * score.sigmoid().unsqueeze(2)
+        return channels, x, score.sigmoid().unsqueeze(2)
+
+    def gate(self, x):
+        """Get the gate of each channel and sample: (batch, ch_dim, 1, times) -> the same shape."""
+        channels, _, samples = self._gates(x)
+        return channels * samples
+
+    def forward(self, x):
+        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
+        _, x, samples = self._gates(x)
+        return x * samples
 
 
 class _GaussianBlur(nn.Module):
@@ -69,7 +83,7 @@ class _GaussianBlur(nn.Module):
         return F.conv2d(x.transpose(1, 2), self.weight, padding=(0, 2)).transpose(1, 2)
 
 
-class _ChannelFusion(nn.Module):
+class _ChannelFusion(Gate):
     """The channel gate of CAT: a small network on mean, blurred maximum and entropy of each channel."""
 
     def __init__(self, ch_dim, reduction_rate, bias):
@@ -126,9 +140,9 @@ class CATLite(_ChannelFusion):
     def __init__(self, ch_dim, reduction_rate=4):
         super().__init__(ch_dim, reduction_rate, bias=True)
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
-        return x * self.channel_score(x, self.gauss_filter(x).amax(3, keepdim=True))
+    def gate(self, x):
+        """Get the gate of each channel: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, 1)."""
+        return self.channel_score(x, self.gauss_filter(x).amax(3, keepdim=True))
 
 
 class CAT(_ChannelFusion):
@@ -173,8 +187,8 @@ class CAT(_ChannelFusion):
         self.c_w = nn.Parameter(torch.zeros(1))
         self.s_w = nn.Parameter(torch.zeros(1))
 
-    def forward(self, x):
-        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
+    def gate(self, x):
+        """Get the gate of each channel and sample: (batch, ch_dim, 1, times) -> the same shape."""
         maximum = self.gauss_filter(x).amax(3, keepdim=True)  # (batch, ch_dim, 1, 1)
         mean = x.mean(1, keepdim=True)  # (batch, 1, 1, times)
         entropy = min_max(softmax_entropy(x, 1), -1)  # (batch, 1, 1, times)
@@ -187,4 +201,4 @@ class CAT(_ChannelFusion):
         )
         temporal = (gamma * entropy - alpha * mean + beta * maximum).squeeze(2)
         temporal = convolve_same(temporal, self.conv.weight.squeeze(2)).sigmoid().unsqueeze(2)
-        return x * (share * self.channel_score(x, maximum) + (1 - share) * temporal)
+        return share * self.channel_score(x, maximum) + (1 - share) * temporal

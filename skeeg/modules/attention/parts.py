@@ -40,8 +40,20 @@ def excite(squeezed, down, up):
     return F.linear(hidden, up.weight.flatten(1), up.bias)
 
 
-def gated(x, gate):
-    return x * gate[:, :, None, None]
+class Gate(nn.Module):
+    """A block that multiplies its input by what ``gate`` makes of it: a factor a channel, or a sample too."""
+
+    def gate(self, x):
+        """Get the gate: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, 1 or times)."""
+        raise NotImplementedError
+
+    def forward(self, x):
+        """Gate x: (batch, ch_dim, 1, times) -> (batch, ch_dim, 1, times)."""
+        return x * self.gate(x)
+
+
+def of_channels(gate):
+    return gate[:, :, None, None]
 
 
 def batch_norm(norm, x):

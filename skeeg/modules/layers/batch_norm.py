@@ -199,6 +199,17 @@ def scale_and_bias(norm, like):
     return like.new_ones(norm.num_features), like.new_zeros(norm.num_features)
 
 
+def norm_gain(norm, like):
+    """What a normalisation multiplies each row by in evaluation, (n_rows,), without gradient.
+
+    Without running statistics it is the batch's own, of which only the sign is known: that of the weight.
+    """
+    scale, _ = scale_and_bias(norm, like)
+    if norm.running_var is None:
+        return scale.detach().sign()
+    return (scale * (norm.running_var + norm.eps).rsqrt()).detach()
+
+
 def tensors_of(norm):
     """Parameters and statistics that evaluation uses, of those that a normalisation has."""
     tensors = norm.weight, norm.bias, norm.running_mean, norm.running_var

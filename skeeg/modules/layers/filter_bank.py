@@ -288,6 +288,30 @@ class FilterBankDesign:
         """
         return self.extents_and_response(n_times, like)[3]
 
+    def magnitudes(self, frequencies):
+        """Magnitude responses of the filters as they are applied, forward and backward where they are.
+
+        Parameters
+        ----------
+        frequencies : ndarray, shape (n_freqs,)
+            Frequencies in cycles a sample, 0 to 0.5.
+
+        Returns
+        -------
+        ndarray, shape (n_bands, n_freqs)
+        """
+        from scipy.signal import freqz, sosfreqz
+
+        angles, found = 2 * np.pi * frequencies, []
+        for system in self._filters:
+            if self._method == "iir" and "sos" in system:
+                found.append(sosfreqz(system["sos"], angles)[1])
+            else:
+                b, a = (system, 1.0) if self._method == "fir" else (system["b"], system["a"])
+                found.append(freqz(b, a, angles)[1])
+        twice = self._phase == "zero-double" or (self._method == "iir" and self._phase != "forward")
+        return np.abs(found) ** (2 if twice else 1)
+
     def invert(self, spectrum, n_times):
         """Back to time: (..., n_freqs), complex -> (..., n_times)."""
         return torch.fft.irfft(spectrum, self.extents_and_response(n_times, spectrum)[2])[..., :n_times]

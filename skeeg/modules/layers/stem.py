@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 
 from skeeg.modules.compute import (
@@ -24,6 +25,7 @@ from skeeg.modules.layers.batch_norm import (
     gradient_sums,
     moments,
     norm_backward,
+    norm_gain,
     normalise,
     normalise_plainly,
     scale_and_bias,
@@ -224,3 +226,25 @@ def _evaluate(x, taps, temporal_norm, mix, spatial_norm, left, right, pooling, f
     tensors = taps, mix, *tensors_of(temporal_norm), *tensors_of(spatial_norm)
     rows, bias, *transform = folded(fold, *tensors, **settings)
     return map_filtered(lambda y: _elu_pool(y + bias, *pooling)[0], x, rows, *transform)
+
+
+def rows_of_filters(mix, temporal_norm, spatial_norm):
+    """Spatial filters of the stem through both of its normalisations, as weights of all filtered channels.
+
+    Parameters
+    ----------
+    mix : torch.Tensor, shape (n_filters * depth, n_chans)
+        Spatial filters, ``depth`` for each temporal filter.
+    temporal_norm, spatial_norm : torch.nn.BatchNorm2d
+        Normalisations before and after them.
+
+    Returns
+    -------
+    torch.Tensor, shape (n_filters * depth, n_filters, n_chans)
+        Zero but for the temporal filter that a row takes.
+    """
+    n_filters = temporal_norm.num_features
+    depth = len(mix) // n_filters
+    gain = norm_gain(temporal_norm, mix).repeat_interleave(depth) * norm_gain(spatial_norm, mix)
+    of_filter = torch.eye(n_filters, dtype=mix.dtype, device=mix.device).repeat_interleave(depth, 0)
+    return of_filter.unsqueeze(-1) * (mix * gain[:, None]).unsqueeze(1)
