@@ -12,6 +12,7 @@ import numpy as np
 from pyriemann import estimation, spatialfilters
 from pyriemann.classification import MDM
 from pyriemann.tangentspace import TangentSpace
+from sklearn.base import clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_selection import SelectKBest, mutual_info_classif
 from sklearn.linear_model import LogisticRegression
@@ -38,14 +39,15 @@ def make_csp_lda(sfreq=None, low=8.0, high=30.0, *, n_components=6, covariance="
     covariance : str or callable, default="oas"
         How covariances are estimated, see :class:`Covariances`: "sign" where loud or clipped trials are to do
         no harm.
-    recenter : bool, default=False
-        Align the filtered trials of each subject, :class:`skeeg.preprocessing.EuclideanAlignment`; pass
-        subjects as ``groups`` by metadata routing.
+    recenter : bool or alignment, default=False
+        Align the filtered trials of each subject: True by :class:`skeeg.preprocessing.EuclideanAlignment`, an
+        object by itself, such as ``RiemannianAlignment(mode="causal")``. Pass subjects as ``groups`` by
+        metadata routing.
 
     Returns
     -------
     Pipeline
-        Unfitted; steps "bandpass", ("euclideanalignment",) "covariances", "csp", "lda".
+        Unfitted; steps "bandpass", (an alignment,) "covariances", "csp", "lda".
 
     Notes
     -----
@@ -81,9 +83,10 @@ def make_fbcsp_lda(sfreq=None, bands=None, *, n_components=4, n_features=8, cova
     covariance : str or callable, default="oas"
         How covariances are estimated, see :class:`Covariances`: "sign" where loud or clipped trials are to do
         no harm.
-    recenter : bool, default=False
-        Align the trials of each subject in each band, :class:`skeeg.preprocessing.EuclideanAlignment`; pass
-        subjects as ``groups`` by metadata routing.
+    recenter : bool or alignment, default=False
+        Align the trials of each subject in each band: True by
+        :class:`skeeg.preprocessing.EuclideanAlignment`, an object by itself, such as
+        ``RiemannianAlignment(mode="causal")``. Pass subjects as ``groups`` by metadata routing.
 
     Returns
     -------
@@ -137,14 +140,15 @@ def make_mdm(sfreq=None, low=8.0, high=30.0, *, covariance="oas", recenter=False
     covariance : str or callable, default="oas"
         How covariances are estimated, see :class:`Covariances`: "sign" where loud or clipped trials are to do
         no harm.
-    recenter : bool, default=False
-        Align the filtered trials of each subject, :class:`skeeg.preprocessing.EuclideanAlignment`; pass
-        subjects as ``groups`` by metadata routing.
+    recenter : bool or alignment, default=False
+        Align the filtered trials of each subject: True by :class:`skeeg.preprocessing.EuclideanAlignment`, an
+        object by itself, such as ``RiemannianAlignment(mode="causal")``. Pass subjects as ``groups`` by
+        metadata routing.
 
     Returns
     -------
     Pipeline
-        Unfitted; steps "bandpass", ("euclideanalignment",) "covariances", "mdm".
+        Unfitted; steps "bandpass", (an alignment,) "covariances", "mdm".
 
     Notes
     -----
@@ -156,6 +160,9 @@ def make_mdm(sfreq=None, low=8.0, high=30.0, *, covariance="oas", recenter=False
     >>> from skeeg.baselines import make_mdm
     >>> list(make_mdm(sfreq=250, recenter=True).named_steps)
     ['bandpass', 'euclideanalignment', 'covariances', 'mdm']
+    >>> from skeeg.preprocessing import RiemannianAlignment
+    >>> list(make_mdm(sfreq=250, recenter=RiemannianAlignment(mode="causal")).named_steps)
+    ['bandpass', 'riemannianalignment', 'covariances', 'mdm']
     """
     return Pipeline(
         [*_covariance_steps(sfreq, (low, high), covariance, recenter), ("mdm", MDM(metric="riemann"))]
@@ -176,14 +183,15 @@ def make_tangent_space_lr(sfreq=None, low=8.0, high=30.0, *, C=1.0, covariance="
     covariance : str or callable, default="oas"
         How covariances are estimated, see :class:`Covariances`: "sign" where loud or clipped trials are to do
         no harm.
-    recenter : bool, default=False
-        Align the filtered trials of each subject, :class:`skeeg.preprocessing.EuclideanAlignment`; pass
-        subjects as ``groups`` by metadata routing.
+    recenter : bool or alignment, default=False
+        Align the filtered trials of each subject: True by :class:`skeeg.preprocessing.EuclideanAlignment`, an
+        object by itself, such as ``RiemannianAlignment(mode="causal")``. Pass subjects as ``groups`` by
+        metadata routing.
 
     Returns
     -------
     Pipeline
-        Unfitted; steps "bandpass", ("euclideanalignment",) "covariances", "tangentspace", "lr".
+        Unfitted; steps "bandpass", (an alignment,) "covariances", "tangentspace", "lr".
 
     Notes
     -----
@@ -309,8 +317,16 @@ class CSP(Kept, spatialfilters.CSP):
 
 def _covariance_steps(sfreq, band, covariance, recenter):
     """(n_trials, n_chans, n_times) -> (n_trials, n_chans, n_chans) in the band."""
-    alignment = [("euclideanalignment", EuclideanAlignment())] if recenter else []
-    return [("bandpass", BandPass(*band, sfreq)), *alignment, ("covariances", Covariances(covariance))]
+    steps = [("bandpass", BandPass(*band, sfreq)), ("covariances", Covariances(covariance))]
+    if recenter is False:
+        return steps
+    alignment = EuclideanAlignment() if recenter is True else recenter
+    if not isinstance(alignment, EuclideanAlignment):
+        raise TypeError(
+            f"recenter={recenter!r}: give True, False, or an alignment such as RiemannianAlignment()"
+        )
+    alignment = clone(alignment)  # each band has its own
+    return [steps[0], (type(alignment).__name__.lower(), alignment), steps[1]]
 
 
 def _csp_steps(sfreq, band, n_components, covariance, recenter):

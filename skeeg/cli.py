@@ -52,7 +52,8 @@ def main(argv=None):
     """
     parser = _OneLineParser(prog="skeeg", description="Decode EEG with deep networks and baselines.")
     parser.add_argument("--version", action="version", version=f"skeeg {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="compare|predict|live")
+    names = "compare|predict|live|pretrained"
+    commands = parser.add_subparsers(dest="command", required=True, metavar=names)
     compare = commands.add_parser(
         "compare",
         help="compare pipelines on simulated, PhysioNet or your own recordings",
@@ -74,9 +75,17 @@ def main(argv=None):
         "window. Writes CSV: time, label, the probability of each class, and what is to be known.",
     )
     add_live_arguments(live)
+    commands.add_parser(
+        "pretrained",
+        help="list the decoders that come with skeeg",
+        description="List the decoders that come with skeeg: channels, window in s after the cue, band in "
+        "Hz, accuracy in %% on people that they have not seen (trial by trial), licence, and their cards.",
+    )
     arguments = parser.parse_args(argv)
     with _SigtermLikeCtrlC() as sigterm:
         try:
+            if arguments.command == "pretrained":
+                return _list_decoders()
             if arguments.command == "predict":
                 return _predict(arguments, predict.error)
             if arguments.command == "live":
@@ -120,9 +129,9 @@ def _add_compare_arguments(parser):
         default=["sample"],
         metavar="DATA",
         help="'sample' (default: real motor imagery that comes with skeeg), 'simulated', 'eegbci' (PhysioNet "
-        "motor imagery, downloaded by MNE), 'moabb:BNCI2014_001' (any data set of MOABB, downloaded by it), or "
-        "your own files, one a recording: -epo.fif, .npz, or with --events any that MNE reads; patterns such "
-        "as sub-*-epo.fif",
+        "motor imagery, downloaded by MNE), 'moabb:BNCI2014_001' (any data set of MOABB, downloaded by it), "
+        "or your own files, one a recording: -epo.fif, .npz, or with --events any that MNE reads; patterns "
+        "such as sub-*-epo.fif",
     )
     parser.add_argument(
         "--paradigm",
@@ -133,8 +142,8 @@ def _add_compare_arguments(parser):
         "--subjects",
         type=_subjects,
         metavar="1-10",
-        help="subjects of the sample, simulated or eegbci data (default 1-10) or of MOABB's (default all), such "
-        "as 1-10 or 1,3,7",
+        help="subjects of the sample, simulated or eegbci data (default 1-10) or of MOABB's (default all), "
+        "such as 1-10 or 1,3,7",
     )
     parser.add_argument(
         "--events",
@@ -161,8 +170,9 @@ def _add_compare_arguments(parser):
         metavar="A,B",
         help="names, separated by commas; the first is what the others are tested against "
         "(default: the four baselines and the four networks, of the sample with +ea and the decoders "
-        "pretrained and pretrained+finetune; attentionbasenet:se picks an attention mode; sstdpn+own learns, "
-        "in a calibration, from the tested one's own trials alone)",
+        "pretrained and pretrained+finetune; +ea, +ra after a name align each subject first, by Euclidean or "
+        "Riemannian means, +ea:causal and +ra:causal trial by trial; attentionbasenet:se picks an attention "
+        "mode; sstdpn+own learns, in a calibration, from the tested one's own trials alone)",
     )
     parser.add_argument(
         "--cv",
@@ -223,6 +233,20 @@ def _add_predict_arguments(parser):
     parser.add_argument("--out", type=Path, metavar="FILE", help="CSV to write (default: print it)")
 
 
+def _list_decoders():
+    """Print what decoders there are."""
+    import textwrap
+
+    from skeeg.pretrained import list_pretrained
+
+    listed = list_pretrained()
+    _say(listed.drop(columns=["channels", "card"]).to_string(index=False))
+    for decoder in listed.itertuples():
+        channels = textwrap.fill(decoder.channels, 100, initial_indent="  ", subsequent_indent="  ")
+        _say(f"\n{decoder.name}\n{channels}\n  {decoder.card}")
+    return 0
+
+
 def _predict(arguments, error):
     """Label the trials of each file. `error` ends the process with one line."""
     import pandas as pd
@@ -263,7 +287,7 @@ def _decode(path, arguments):
     from skeeg.datasets import load_epochs
     from skeeg.pretrained import load_pretrained
 
-    X, _, metadata = load_epochs([path])
+    X, _, metadata = load_epochs([path], labelled=False)
     names, sfreq = getattr(X, "ch_names", None), getattr(X, "sfreq", None)
     lacking = [name for name, known in (("ch_names", names), ("sfreq", sfreq)) if known is None]
     if lacking:

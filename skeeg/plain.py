@@ -1,8 +1,25 @@
-"""Numbers as Python has them, whichever library they were drawn from."""
+"""Numbers as Python has them, whichever library they were drawn from, and as people count."""
 
 from __future__ import annotations
 
 import numpy as np
+
+
+def counted(n, noun):
+    """Count in words: 1 subject, 2 subjects.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    noun : str
+        What, one of them.
+
+    Returns
+    -------
+    str
+    """
+    return f"{n} {noun}" + "s" * (n != 1)
 
 
 def plain(value):

@@ -15,7 +15,7 @@ from sklearn.utils import _safe_indexing
 from skeeg import EEGArray
 from skeeg.baselines import Covariances, make_csp_lda, make_fbcsp_lda, make_mdm, make_tangent_space_lr
 from skeeg.datasets import load_motor_imagery, make_motor_imagery
-from skeeg.preprocessing import EuclideanAlignment
+from skeeg.preprocessing import EuclideanAlignment, RiemannianAlignment, Scaler
 
 BANDS = [(8, 13), (16, 26)]
 
@@ -107,6 +107,31 @@ def test_recentering_gets_subjects_by_metadata_routing(make, recording):
     assert np.mean(scores) > 0.7
     steps = [name for name in make(recenter=True).get_params() if name.endswith("euclideanalignment")]
     assert steps and isinstance(make(recenter=True).get_params()[steps[0]], EuclideanAlignment)
+
+
+@all_baselines
+@pytest.mark.parametrize("mode", ["batch", "causal"])
+def test_any_alignment_recenters_filtered_trials(make, mode, recording):
+    X, y = recording
+    gains = np.random.default_rng(0).uniform(0.1, 10, (8, 1))
+    both = EEGArray(np.concatenate([X[:60], gains * X[60:]]), X.sfreq)
+    given = RiemannianAlignment(mode=mode)
+    pipe = make(recenter=given)
+    steps = [step for name, step in pipe.get_params().items() if name.endswith("riemannianalignment")]
+    assert steps and all(step.mode == mode and step is not given for step in steps)
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipe.fit(both[:60], y[:60], groups=np.repeat("anna", 60))
+        predicted = pipe.predict(both[60:], groups=np.repeat("ben", 60))
+        few = pipe.predict(both[60:90], groups=np.repeat("ben", 30))
+    assert np.mean(predicted == y[60:]) > 0.7
+    if mode == "causal":  # what comes later does not matter
+        np.testing.assert_array_equal(few, predicted[:30])
+
+
+def test_what_is_no_alignment_is_refused():
+    for wrong in ("riemannian", 1, EuclideanAlignment, Scaler()):
+        with pytest.raises(TypeError, match=r"recenter=.*give True, False, or an alignment"):
+            make_mdm(recenter=wrong)
 
 
 def test_bands_fit_the_sampling_rate():

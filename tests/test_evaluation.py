@@ -207,6 +207,15 @@ def test_pipelines_go_by_the_names_of_the_command():
         by_name.predictions, compare(mixed, X, y, metadata, progress=False).predictions
     )
     assert make_pipelines(["mdm"], sfreq=X.sfreq)["mdm"].named_steps["bandpass"].sfreq == X.sfreq
+    names = {
+        "csp-lda+ea": ("euclideanalignment", "batch"),
+        "mdm+ra": ("riemannianalignment", "batch"),
+        "tangent-space-lr+ra:causal": ("riemannianalignment", "causal"),
+        "attentionbasenet:se+ea:causal": ("euclideanalignment", "causal"),
+    }
+    for name, (step, mode) in names.items():
+        pipeline = make_pipelines([name], sfreq=X.sfreq)[name]
+        assert pipeline.named_steps[step].mode == mode
     with pytest.raises(ValueError, match="unknown pipeline svm; choose from csp-lda"):
         compare(["csp-lda", "svm"], X, y, metadata, progress=False)
 

@@ -53,6 +53,26 @@ def test_files_of_epochs_give_microvolts_labels_and_origin(tmp_path):
     assert metadata.subject[4:].tolist() == ["ben"] * 6 and metadata.run[4:].tolist() == list("111222")
 
 
+def test_npz_files_know_when_trials_begin_and_may_be_without_labels(tmp_path):
+    X, y, _ = load_epochs(save(tmp_path / "a.npz", tmin=-0.5))
+    assert X.tmin == -0.5 and len(y) == 4
+    np.savez(tmp_path / "b.npz", X=np.asarray(X), sfreq=100, tmin=[[-0.5]])
+    with pytest.raises(ValueError, match=r"b.npz: lacks \['y'\]"):
+        load_epochs(tmp_path / "b.npz")
+    make_epochs(4).save(tmp_path / "c-epo.fif", verbose="error")
+    both, labels, metadata = load_epochs(
+        [tmp_path / "b.npz", save(tmp_path / "d.npz", 1, tmin=-0.5)], labelled=False
+    )
+    assert labels is None and both.labels is None and metadata["subject"].tolist() == ["b"] * 4 + ["d"] * 4
+    np.testing.assert_array_equal(both[:4], X)
+    assert load_epochs(tmp_path / "c-epo.fif", labelled=False)[1] is None
+    with pytest.raises(ValueError, match=r"a.npz: has trials that begin -0.5 s after .* first file None"):
+        load_epochs([save(tmp_path / "e.npz", 1), tmp_path / "a.npz"])
+    for wrong in ([0.0, 1.0], "now", np.nan):
+        with pytest.raises(ValueError, match=r"f.npz: tmin=.* must be the time of the first sample"):
+            load_epochs(save(tmp_path / "f.npz", tmin=wrong))
+
+
 def test_npz_files_give_what_they_hold(tmp_path):
     data = rng.standard_normal((4, 2, 30))
     np.savez(

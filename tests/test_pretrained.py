@@ -39,9 +39,11 @@ def as_epochs(X, tmin=0.0, ch_names=None):
 def test_every_decoder_has_weights_and_a_card():
     listed = list_pretrained()
     assert listed["name"].tolist() == list(DECODERS)
+    assert listed["accuracy"].between(60, 90).all() and (listed["licence"] == "ODC-BY 1.0").all()
     for decoder in DECODERS.values():
         assert decoder.card.read_text("utf-8").startswith("#")
-        assert "ODC-BY" in decoder.card.read_text("utf-8")
+        assert decoder.licence in decoder.card.read_text("utf-8")
+        assert f"| {decoder.accuracy} |" in decoder.card.read_text("utf-8")
         network = skeeg.load(decoder.path)[-1]
         assert network.ch_names_ == decoder.channels
         assert network.sfreq_ == decoder.sfreq
@@ -356,6 +358,33 @@ def test_the_command_predicts_without_training(tmp_path, capsys):
     assert stopped.value.code == 2 and "left-right-hand" in capsys.readouterr().err
 
 
+def test_the_command_lists_what_there_is(capsys):
+    from skeeg.cli import main
+
+    assert main(["pretrained"]) == 0
+    told = capsys.readouterr().out
+    for decoder in DECODERS.values():
+        assert decoder.name in told and f"{decoder.accuracy}" in told and str(decoder.card) in told
+        assert all(name in told.split() for name in decoder.channels)
+
+
+def test_the_command_needs_no_labels(sample, tmp_path):
+    from skeeg.cli import main
+
+    X, y = one_person(sample)
+    early = np.concatenate([np.asarray(X)[:, :, :80][:, :, ::-1], X], axis=2)
+    tables = []
+    for labels in ({}, {"y": y}, {"y": np.array([object()] * len(y))}):  # nor looks at them
+        path = tmp_path / "mine.npz"
+        np.savez(path, X=early, sfreq=X.sfreq, ch_names=X.ch_names, tmin=-0.5, **labels)
+        assert main(["predict", "--data", str(path), "--out", str(tmp_path / "labels.csv")]) == 0
+        tables.append((tmp_path / "labels.csv").read_text())
+    assert tables[0] == tables[1] == tables[2]
+    expected = load_pretrained("left-right-hand", alignment="causal", verbose=False)
+    predicted = [line.split(",")[2] for line in tables[0].splitlines()[1:]]
+    assert predicted == expected.predict(EEGArray(early, 160, X.ch_names, tmin=-0.5)).tolist()
+
+
 def test_the_command_says_what_becomes_of_bad_channels(sample, tmp_path, capsys):
     from skeeg.cli import main
 
@@ -379,6 +408,31 @@ def test_decoders_are_compared_by_name_and_know_their_labels():
     assert (predicted[first[both]] == pipeline.predict(X[first])).all()  # people do not mix
     with pytest.raises(ValueError, match="tells apart"):
         pipeline.fit(X[first], np.where(y[first] == "left_hand", "links", "rechts"))
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_a_decoder_among_pipelines_is_saved(sample, tmp_path, finetune):
+    from skeeg.evaluation import make_pipelines
+
+    X, y = one_person(sample)
+    name = "pretrained+finetune" if finetune else "pretrained"
+    pipeline = make_pipelines([name], sfreq=X.sfreq)[name].set_params(max_epochs=1).fit(X[:8], y[:8])
+    skeeg.save(pipeline, tmp_path / "one.safetensors")
+    same = skeeg.load(tmp_path / "one.safetensors")
+    np.testing.assert_array_equal(same.predict_proba(X[8:16]), pipeline.predict_proba(X[8:16]))
+    np.testing.assert_array_equal(
+        same.fit(X[8:16], y[8:16]).predict_proba(X), clone(pipeline).fit(X[8:16], y[8:16]).predict_proba(X)
+    )
+
+
+def test_matching_knows_the_size_of_what_it_was_fitted_to_and_refuses_no_sample(sample):
+    X, _ = one_person(sample)
+    match = load_pretrained("left-right-hand", verbose=False)[0]
+    assert not hasattr(match, "n_features_in_")
+    assert match.fit(X).n_features_in_ == X.shape[1] * X.shape[2]
+    assert match.transform(X[:3, :, :600]).shape == (3, 21, 480)  # of other lengths, too
+    with pytest.raises(ValueError, match=r"duration=0.001 s at 160 Hz is a window of no sample"):
+        match.set_params(duration=0.001).transform(X)
 
 
 @pytest.mark.parametrize("name", ["sfreq", "start", "tmin"])

@@ -20,7 +20,7 @@ _OTHER_UNIT = 1e3  # between files: more than electrodes and people differ by
 _MICROVOLT = 0.1  # no EEG is smaller
 
 
-def load_epochs(paths, *, events=None, tmin=None, tmax=None, band=None):
+def load_epochs(paths, *, events=None, tmin=None, tmax=None, band=None, labelled=True):
     """Load trials from files.
 
     Parameters
@@ -29,8 +29,9 @@ def load_epochs(paths, *, events=None, tmin=None, tmax=None, band=None):
         ``.fif`` files of ``mne.Epochs.save`` (good EEG channels are read, volts become µV, labels are the
         names of ``event_id``); ``.set`` files of trials, of EEGLAB; ``.npz`` files of ``numpy.savez`` with
         ``X`` (n_trials, n_chans, n_times) in µV, ``y`` (n_trials,) and, optionally, ``sfreq``, ``ch_names``
-        (n_chans,), ``subject``, ``session`` and ``run`` (one value a file or a trial). With ``events``, also
-        continuous recordings of any format that MNE reads (EDF, BDF, GDF, BrainVision, EEGLAB, FIF, ...).
+        (n_chans,), ``tmin`` (of the first sample, in seconds after the event), ``subject``, ``session`` and
+        ``run`` (one value a file or a trial). With ``events``, also continuous recordings of any format that
+        MNE reads (EDF, BDF, GDF, BrainVision, EEGLAB, FIF, ...).
     events : dict of str -> str, int or sequence of them, optional
         Label -> names of the annotations (or values of the trigger channel) that mark its trials in
         continuous recordings, such as ``{"left": 769, "right": 770}``.
@@ -39,12 +40,14 @@ def load_epochs(paths, *, events=None, tmin=None, tmax=None, band=None):
     band : (float, float), optional
         Pass band in Hz. Continuous recordings are filtered as a whole, before they are cut: MNE's zero-phase
         FIR filter.
+    labelled : bool, default=True
+        Whether ``.npz`` files have to hold ``y``; where False, labels are not asked for, and y is None.
 
     Returns
     -------
     X : EEGArray or ndarray of float32, shape (n_trials, n_chans, n_times)
         Trials in µV, channels in the order of the first file.
-    y : ndarray, shape (n_trials,)
+    y : ndarray, shape (n_trials,), or None
         Labels: text, or integers where ``.npz`` files hold whole numbers.
     metadata : DataFrame
         Columns ``subject``, ``session``, ``run``: from the file (``Epochs.metadata`` in ``.fif``), else from
@@ -95,14 +98,17 @@ def load_epochs(paths, *, events=None, tmin=None, tmax=None, band=None):
     window = _check_window(events, tmin, tmax, band)
     parts, origins = [], []
     for path in paths:
-        trials, origin = _read(path, window)
+        trials, origin = _read(path, window, labelled)
+        if not labelled:
+            trials = trials._replace(labels=None)
         try:
             parts.append(_fitted_to(parts[0], trials) if parts else trials)
             origins.append(_complete(origin))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-    data, y = np.concatenate([part.data for part in parts]), np.concatenate([part.labels for part in parts])
-    files = np.repeat(np.arange(len(paths)), [len(part.labels) for part in parts])
+    data = np.concatenate([part.data for part in parts])
+    y = np.concatenate([part.labels for part in parts]) if labelled else None
+    files = np.repeat(np.arange(len(paths)), [len(part.data) for part in parts])
     same = np.arange(len(data))  # trials that are the same get the same number
     firsts, repeats = duplicate_trials(data).T
     same[repeats] = firsts
@@ -111,7 +117,7 @@ def load_epochs(paths, *, events=None, tmin=None, tmax=None, band=None):
     _warn_of_duplicates(same[rows], files[rows], paths)
     _check_names([path for i, path in enumerate(paths) if i not in again and "subject" not in origins[i]])
     values = [
-        origin_of_name(path) | origin | {"n": len(part.labels)}
+        origin_of_name(path) | origin | {"n": len(part.data)}
         for path, origin, part in zip(paths, origins, parts, strict=True)
     ]
     metadata = pd.DataFrame(
@@ -126,7 +132,11 @@ def load_epochs(paths, *, events=None, tmin=None, tmax=None, band=None):
             f"the median standard deviation of a channel is {scale:.1e}: X seems to be in V or mV; give µV, "
             "such as 1e6 * X"
         )
-    return parts[0]._replace(labels=None).wrap(data[rows] if again else data), y[rows], metadata
+    return (
+        parts[0]._replace(labels=None).wrap(data[rows] if again else data),
+        y[rows] if labelled else None,
+        metadata,
+    )
 
 
 def _check_window(events, tmin, tmax, band):
@@ -149,7 +159,7 @@ def _check_window(events, tmin, tmax, band):
     return {"events": events, "tmin": tmin, "tmax": tmax, "band": band}
 
 
-def _read(path, window):
+def _read(path, window, labelled):
     """Trials of a file, and what it knows of subject, session and run."""
     if not path.exists():
         link = "a link to a file that is not here (git annex get may fetch it)"
@@ -161,7 +171,7 @@ def _read(path, window):
         if ending == ".npz" and window:
             raise ValueError("holds trials: events, tmin, tmax and band are for continuous recordings")
         if ending == ".npz":
-            return read_npz(path)
+            return read_npz(path, labelled=labelled)
         if window:
             return read_recording(path, **window), {}
         return _read_epochs(path, ending)
@@ -204,7 +214,7 @@ def _fitted_to(first, trials):
             f"has trials that begin {trials.tmin} s after their events, those of the first file "
             f"{first.tmin} s"
         )
-    if trials.labels.dtype.kind != first.labels.dtype.kind:
+    if trials.labels is not None and trials.labels.dtype.kind != first.labels.dtype.kind:
         raise ValueError(f"has labels of type {trials.labels.dtype}, the first file of {first.labels.dtype}")
     scale, first_scale = typical_scale(trials.data), typical_scale(first.data)
     if 0 < min(scale, first_scale) < max(scale, first_scale) / _OTHER_UNIT:

@@ -193,8 +193,8 @@ def _data_of(dataset, paradigm, subject):
         return paradigm.get_data(dataset, [subject], return_epochs=True)
     except (OSError, requests.RequestException) as error:  # what was not downloaded yet, and cannot be
         raise OSError(
-            f"{dataset.code}: the recordings of subject {subject} could not be had ({error}); MOABB looks for "
-            "them in the folder of MNE's configuration MNE_DATA, and downloads what is not there"
+            f"{dataset.code}: the recordings of subject {subject} could not be had ({error}); MOABB looks "
+            "for them in the folder of MNE's configuration MNE_DATA, and downloads what is not there"
         ) from error
 
 

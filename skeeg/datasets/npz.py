@@ -13,13 +13,15 @@ from skeeg.trials import EEGArray, Trials, as_trials
 _MISSING = ("", "nan", "NaN", "None", "<NA>", "NaT")  # as NumPy and pandas turn what is missing into text
 
 
-def read_npz(path):
+def read_npz(path, *, labelled=True):
     """Read trials from a file of ``numpy.savez``.
 
     Parameters
     ----------
     path : path-like
         The file.
+    labelled : bool, default=True
+        Whether it has to hold labels; otherwise they are not read.
 
     Returns
     -------
@@ -39,17 +41,18 @@ def read_npz(path):
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ValueError(f"is {kind_of(path)}")
         stack.enter_context(file)
-        if missing := [name for name in ("X", "y") if name not in file]:
+        wanted = ("X", "y") if labelled else ("X",)
+        if missing := [name for name in wanted if name not in file]:
             raise ValueError(f"lacks {missing}; it holds {sorted(file.files)}")
-        content = {
-            name: _field(file, name) for name in ("X", "y", "sfreq", "ch_names", *COLUMNS) if name in file
-        }
-    data = _trials(content["X"], content["y"].size)
+        names = (*wanted, "sfreq", "ch_names", "tmin", *COLUMNS)
+        content = {name: _field(file, name) for name in names if name in file}
+    data = _trials(content["X"], content["y"].size if labelled else None)
     sfreq, ch_names = _rate(content.get("sfreq")), _names(content.get("ch_names"), data.shape[1])
-    EEGArray(data, sfreq, ch_names)  # an error that the reader of all files gives the path
-    labels = labels_of(_column("y", content["y"], len(data)))
+    tmin = _start(content.get("tmin"))
+    EEGArray(data, sfreq, ch_names, tmin=tmin)  # an error that the reader of all files gives the path
+    labels = labels_of(_column("y", content["y"], len(data))) if labelled else None
     origin = {name: _column(name, content[name], len(data)) for name in COLUMNS if name in content}
-    return Trials(data, sfreq, ch_names, labels), origin
+    return Trials(data, sfreq, ch_names, labels, tmin), origin
 
 
 def labels_of(values):
@@ -91,7 +94,7 @@ def _field(file, name):
 
 
 def _trials(X, n_labels):
-    if X.ndim == 3 and len(X) != n_labels == X.shape[2]:
+    if n_labels is not None and X.ndim == 3 and len(X) != n_labels == X.shape[2]:
         raise ValueError(
             f"X has shape {X.shape}, and y {n_labels} labels: trials seem to be last, as in MATLAB. Put them "
             "first: X.transpose(2, 0, 1) for (n_chans, n_times, n_trials), X.transpose(2, 1, 0) for "
@@ -131,6 +134,16 @@ def _rate(values):
     if len(rates) != 1 or not np.isfinite(rates[0]) or rates[0] <= 0:
         raise ValueError(f"sfreq={values.tolist()!r} must be a positive number of Hz")
     return float(rates[0])
+
+
+def _start(values):
+    if values is None:
+        return None
+    if values.size != 1 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise ValueError(
+            f"tmin={values.tolist()!r} must be the time of the first sample in s after the event"
+        )
+    return float(values.reshape(()))
 
 
 def _names(values, n_chans):

@@ -6,6 +6,7 @@ import textwrap
 
 import numpy as np
 
+from skeeg.plain import counted
 from skeeg.trials import typical_scale
 
 _WIDTH = 100
@@ -49,7 +50,8 @@ def summary(X, y, metadata):
     sfreq, ch_names = getattr(X, "sfreq", None), getattr(X, "ch_names", None)
     rate = "" if sfreq is None else f" at {sfreq:g} Hz"
     lines = [
-        f"{len(X)} trials of {len(subjects)} subjects: {X.shape[1]} channels, {X.shape[2]} samples{rate}"
+        f"{counted(len(X), 'trial')} of {counted(len(subjects), 'subject')}: "
+        f"{counted(X.shape[1], 'channel')}, {X.shape[2]} samples{rate}"
     ]
     lines.append(_line("subjects", subjects))
     lines.append(_line("classes", [f"{name} {count}" for name, count in zip(classes, counts, strict=True)]))

@@ -14,6 +14,7 @@ from skeeg.evaluation.pipelines import make_pipelines
 from skeeg.evaluation.results import Comparison, collect
 from skeeg.evaluation.running import ProgressBar, StopSignals, run
 from skeeg.evaluation.splits import OWN_TRIALS, Fold, calibration_folds, make_folds
+from skeeg.plain import counted
 from skeeg.trials import EEGArray
 
 
@@ -267,4 +268,4 @@ def _tell_warnings(done):
         for message in fold["warnings"]:
             counts[name, message] = counts.get((name, message), 0) + 1
     for (name, message), n_folds in counts.items():
-        warnings.warn(f"{name} ({n_folds} folds): {message}", stacklevel=3)
+        warnings.warn(f"{name} ({counted(n_folds, 'fold')}): {message}", stacklevel=3)

@@ -3,8 +3,8 @@
 from functools import partial
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.pipeline import make_pipeline
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skeeg.estimators.attention_base_net import AttentionBaseNetClassifier
@@ -13,12 +13,22 @@ from skeeg.estimators.sinc_shallow_net import SincShallowNetClassifier
 from skeeg.estimators.sstdpn import SSTDPNClassifier
 from skeeg.evaluation.calibration import OwnTrials
 from skeeg.modules.attention import ATTENTION_BLOCKS
-from skeeg.preprocessing import EuclideanAlignment, Scaler
+from skeeg.persistence import Kept, learned
+from skeeg.preprocessing import EuclideanAlignment, MatchRecording, RiemannianAlignment, Scaler
 from skeeg.pretrained import load_pretrained
 from skeeg.trials import open_trials
 
 
-class PretrainedClassifier(ClassifierMixin, BaseEstimator):
+def _check_decoder(value, values):
+    """Take a decoder as `load_pretrained` makes it."""
+    steps = [type(step) for _, step in value.steps] if isinstance(value, Pipeline) else []
+    if steps != [MatchRecording, EuclideanAlignment, AttentionBaseNetClassifier]:
+        raise ValueError("is no decoder of the wheel")
+    if not np.array_equal(value[-1].classes_, values["classes_"]):
+        raise ValueError("has other classes")
+
+
+class PretrainedClassifier(Kept, ClassifierMixin, BaseEstimator):
     """A decoder of the wheel among pipelines: ``fit`` trains nothing, or goes on from its weights.
 
     Without ``finetune`` it predicts unfitted, too.
@@ -50,6 +60,8 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
     ValueError
         When no decoder fits the channels, or y has labels that the decoder does not know.
     """
+
+    _learned = {"classes_": learned.labels, "decoder_": _check_decoder}
 
     __metadata_request__fit = {"groups": True}
     __metadata_request__predict = {"groups": True}
@@ -155,20 +167,20 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         return network.predict_proba(alignment.transform(recording.transform(X), groups=groups))
 
 
-def _network(classifier, /, *, aligned=False, sfreq, random_state, max_epochs, **parameters):
+def _network(classifier, /, *, alignment=None, sfreq, random_state, max_epochs, **parameters):
     """Standardised channels, of aligned trials if so, and the network with its defaults."""
     if max_epochs is not None:
         parameters["max_epochs"] = max_epochs
-    alignment = [EuclideanAlignment()] if aligned else []
+    alignment = [] if alignment is None else [clone(alignment)]
     network = classifier(sfreq=sfreq, random_state=random_state, verbose=0, **parameters)
     return make_pipeline(*alignment, Scaler(), network)
 
 
-def _baseline(make, /, *, aligned=False, sfreq, random_state, max_epochs):
+def _baseline(make, /, *, alignment=None, sfreq, random_state, max_epochs):
     """A baseline, which knows neither epochs nor chance; it aligns its band-passed trials."""
     from skeeg import baselines  # loads MNE and pyRiemann
 
-    return getattr(baselines, make)(sfreq, recenter=aligned)
+    return getattr(baselines, make)(sfreq, recenter=False if alignment is None else alignment)
 
 
 def _pretrained(*, finetune, sfreq, random_state, max_epochs):
@@ -205,9 +217,18 @@ CALIBRATION = ("csp-lda+ea", "tangent-space-lr+ea", "csp-lda+own", "attentionbas
 
 #: Name -> builder(sfreq=, random_state=, max_epochs=) of an unfitted pipeline.
 PIPELINES = _PLAIN | _MODES
-_ENDINGS = "with +ea (aligns each subject first), +own (of a calibration: other people do not train)"
+_ALIGNMENTS = {
+    "+ea": EuclideanAlignment(),
+    "+ea:causal": EuclideanAlignment(mode="causal"),
+    "+ra": RiemannianAlignment(),
+    "+ra:causal": RiemannianAlignment(mode="causal"),
+}
 _BARE = tuple(PIPELINES)
-PIPELINES |= {f"{name}+ea": partial(build, aligned=True) for name, build in PIPELINES.items()}
+PIPELINES |= {
+    name + ending: partial(build, alignment=alignment)
+    for ending, alignment in _ALIGNMENTS.items()
+    for name, build in PIPELINES.items()
+}
 PIPELINES |= PRETRAINED
 _OWN = "+own"
 
@@ -216,8 +237,9 @@ def unknown_among(names):
     """Tell which names are unknown, and the known ones; "" where none is."""
     unknown = ", ".join(name for name in names if name.removesuffix(_OWN) not in PIPELINES)
     return unknown and (
-        f"{unknown}; choose from {', '.join(_BARE)}, with +ea to align each subject first, and +own in a "
-        f"calibration to learn from own trials alone; {', '.join(PRETRAINED)}"
+        f"{unknown}; choose from {', '.join(_BARE)}, with +ea or +ra to align each subject first "
+        f"(+ea:causal, +ra:causal trial by trial), and +own in a calibration to learn from own trials alone; "
+        f"{', '.join(PRETRAINED)}"
     )
 
 
@@ -229,8 +251,9 @@ def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None, calibration
     names : iterable of str
         Keys of `PIPELINES`: "csp-lda", "fbcsp-lda", "mdm", "tangent-space-lr", "sstdpn",
         "attentionbasenet", "attentionbasenet:se" (and the other ten attention modes), "sincshallownet",
-        "fblightconvnet"; with "+ea" at the end, after Euclidean alignment of each subject; "pretrained", a
-        decoder of the wheel as it is, and "pretrained+finetune", trained on.
+        "fblightconvnet"; with "+ea" at the end, after Euclidean alignment of each subject, with "+ra" after
+        Riemannian alignment, of all trials passed together or, with "+ea:causal" and "+ra:causal", trial by
+        trial; "pretrained", a decoder of the wheel as it is, and "pretrained+finetune", trained on.
     sfreq : float
         Sampling rate in Hz.
     random_state : int, default=0

@@ -8,6 +8,7 @@ import numpy as np
 
 from skeeg.evaluation.statistics import holm, mean_interval, rank_biserial, signed_rank_p, smallest_p
 from skeeg.files import write_atomically
+from skeeg.plain import counted
 
 #: What `Comparison.save` writes.
 TABLES = ("scores.csv", "predictions.csv", "differences.csv")
@@ -206,7 +207,12 @@ class Comparison:
                 print_p(row["p_holm"]),
             )
             rows.append((name, *cells))
-        lines = [f"{self._title()}, {self._n_folds()} folds, {self._classes()}", "", *align(rows), ""]
+        lines = [
+            f"{self._title()}, {counted(self._n_folds(), 'fold')}, {self._classes()}",
+            "",
+            *align(rows),
+            "",
+        ]
         lines.append(f"accuracy: mean ± standard deviation over {self._people()}")
         if len(tests):
             lines.append("effect: rank-biserial correlation, from -1 (all are worse) to +1 (all are better)")
@@ -219,7 +225,7 @@ class Comparison:
         return self.scores["fold"].nunique()
 
     def _title(self):
-        return f"{self.cv}: {_counted(self.scores['subject'].nunique(), 'subject')}"
+        return f"{self.cv}: {counted(self.scores['subject'].nunique(), 'subject')}"
 
     def _classes(self):
         return f"{len(self.classes)} classes, chance {100 * self.chance:.1f} %"
@@ -227,7 +233,7 @@ class Comparison:
     def _people(self):
         n_subjects, n_complete = self.scores["subject"].nunique(), len(self.same_people())
         if n_complete == n_subjects:
-            return _counted(n_subjects, "subject")
+            return counted(n_subjects, "subject")
         return f"the {n_complete} of {n_subjects} subjects that every pipeline has"
 
     def _test(self, n_tests):
@@ -236,7 +242,7 @@ class Comparison:
         smallest = print_p(smallest_p(n_complete, n_tests))
         return [
             f"p: exact Wilcoxon signed-rank test over subjects{correction};",
-            f"   {_counted(n_complete, 'subject')} can reach {smallest} at best",
+            f"   {counted(n_complete, 'subject')} can reach {smallest} at best",
         ]
 
     def _remarks(self):
@@ -295,10 +301,6 @@ def align(rows):
         )
         for name, *row in rows
     ]
-
-
-def _counted(n, noun):
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def collect(done, tasks, folds, y, classes, metadata):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skeeg.inspection.style import LINES, MARKERS, PALETTE, draw_legend, means_and_whiskers
+from skeeg.plain import counted
 
 
 class CalibrationCurveDisplay:
@@ -64,7 +65,7 @@ class CalibrationCurveDisplay:
         CalibrationCurveDisplay
         """
         accuracies = curve.same_people()
-        return cls(accuracies, chance=curve.chance, title=f"{len(accuracies)} subjects").plot(ax=ax)
+        return cls(accuracies, chance=curve.chance, title=counted(len(accuracies), "subject")).plot(ax=ax)
 
     def plot(self, ax=None):
         """Draw the figure.

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from skeeg.inspection.style import BLUE, VERMILION, means_and_whiskers, names_of
+from skeeg.plain import counted
 
 
 class PairedScoresDisplay:
@@ -62,7 +63,7 @@ class PairedScoresDisplay:
         PairedScoresDisplay
         """
         accuracies = comparison.subject_accuracies()[comparison.summary().index]
-        title = f"{comparison.cv}, {len(accuracies)} subjects"
+        title = f"{comparison.cv}, {counted(len(accuracies), 'subject')}"
         return cls(accuracies, chance=comparison.chance, title=title).plot(ax=ax)
 
     def plot(self, ax=None):

@@ -6,7 +6,8 @@ import importlib
 
 from skeeg.persistence import others, steps
 
-_LATER = ("baselines", "recipes")  # rooms that are imported when a file names something in them
+# rooms that are imported when a file names something in them
+_LATER = ("baselines", "evaluation.pipelines", "recipes")
 
 _entered = {}  # by the names that files give them
 

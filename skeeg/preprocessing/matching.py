@@ -8,6 +8,7 @@ import numpy as np
 from scipy import signal
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skeeg.persistence import learned
 from skeeg.preprocessing.base import NOT_NEGATIVE, POSITIVE, TrialTransformer
 from skeeg.preprocessing.resampling import rational
 from skeeg.trials import (
@@ -54,6 +55,11 @@ class MatchRecording(TrialTransformer):
         What becomes of channels that the trials do not have: spherical splines over all that they have, as
         long as two thirds are there, or an error.
 
+    Attributes
+    ----------
+    n_features_in_ : int
+        Channels times samples of the trials of ``fit``.
+
     Raises
     ------
     ValueError
@@ -84,6 +90,7 @@ class MatchRecording(TrialTransformer):
     ((5, 3, 480), ('C3', 'Cz', 'C4'), 160.0)
     """
 
+    _learned = {"n_features_in_": learned.whole(1)}
     _parameter_constraints = {
         "channels": ["array-like"],
         "new_sfreq": [POSITIVE],
@@ -123,7 +130,7 @@ class MatchRecording(TrialTransformer):
         self.missing_channels = missing_channels
 
     def fit(self, X, y=None):
-        """Check that trials can be matched; nothing is learned.
+        """Check that trials can be matched; nothing is learned, and other trials may be of another shape.
 
         Parameters
         ----------
@@ -135,7 +142,9 @@ class MatchRecording(TrialTransformer):
         -------
         self
         """
-        self._plan(open_trials(X))
+        trials = open_trials(X)
+        self._plan(trials)
+        self.n_features_in_ = trials.shape[1] * trials.shape[2]
         return self
 
     def transform(self, X):
@@ -197,6 +206,10 @@ class MatchRecording(TrialTransformer):
     def _plan(self, trials):
         """Get the matrix of channels (None where nothing changes) and the sampling rate of trials."""
         self._validate_params()  # here, as what needs no fit is not looked at by fit
+        if round(self.duration * self.new_sfreq) < 1:
+            raise ValueError(
+                f"duration={self.duration} s at {self.new_sfreq:g} Hz is a window of no sample: give seconds"
+            )
         names = self.ch_names if trials.ch_names is None else trials.ch_names
         if names is None:
             raise ValueError(

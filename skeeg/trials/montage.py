@@ -9,11 +9,11 @@ import numpy as np
 
 # names of the 10-20 system that the 10-10 system changed
 _RENAMED = {"t3": "t7", "t4": "t8", "t5": "p7", "t6": "p8"}
-# what recorders put around a name: "EEG C3-Ref", "EEG:C3", "POL C3", "C3..", "C3-A2". Other names after a
-# dash, as in "C3-Cz", are electrodes: a bipolar channel is none of the two.
+# what recorders put around a name: "EEG C3-Ref", "EEG:C3", "POL C3", "C3..", "C3-A2", "C3/M1+M2". Other names
+# after a dash, as in "C3-Cz", are electrodes: a bipolar channel is none of the two.
 _BEFORE = re.compile(r"^(eeg|pol)[\s:_-]+")
 _AFTER = re.compile(
-    r"(\.+|[\s_-]+(ref|reference|a1|a2|m1|m2|a1a2|m1m2|le|ar|avg|average|car|linked|lm|nose))$"
+    r"(\.+|[\s_/-]+\(?(ref|reference|[am][12]|a1[+/]?a2|m1[+/]?m2|le|ar|avg|average|car|linked|lm|nose)\)?)$"
 )
 # Caps of 128 electrodes and more have names by their plugs, A1 to D32: their C3 is another electrode. Of the
 # 10-10 system, A1, A2 and C1 to C6 look like that.
@@ -40,8 +40,8 @@ def channel_key(name):
 
     Examples
     --------
-    >>> [channel_key(name) for name in ("C3", "EEG C3-Ref", "c3..", "T3", "C3-Cz")]
-    ['c3', 'c3', 'c3', 't7', 'c3-cz']
+    >>> [channel_key(name) for name in ("C3", "EEG C3-Ref", "c3..", "C3/A2", "T3", "C3-Cz")]
+    ['c3', 'c3', 'c3', 'c3', 't7', 'c3-cz']
     """
     if not isinstance(name, str):
         raise ValueError(f"{name!r} is no channel's name: names are text, such as 'C3'")
