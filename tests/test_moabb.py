@@ -1,17 +1,35 @@
 """MOABB's data sets here, and estimators in MOABB's evaluations, on its fake data with a signal put in."""
 
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
+import torch
+from pyriemann.classification import MDM
+from pyriemann.estimation import Covariances
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
 
 pytest.importorskip("moabb", reason='needs MOABB: pip install "skeeg[moabb]"')
 
+from moabb.analysis.results import get_string_rep
 from moabb.datasets.fake import FakeDataset
+from moabb.evaluations import CrossSessionEvaluation, CrossSubjectEvaluation, WithinSessionEvaluation
 from moabb.paradigms import FilterBankMotorImagery, LeftRightImagery, MotorImagery
 from moabb_signal import CHANNELS, SignalDataset
 
+from skeeg import EuclideanAlignment, Scaler, SincShallowNetClassifier, SSTDPNClassifier
+from skeeg.augmentation import MirrorLeftRight
+from skeeg.baselines import make_csp_lda, make_tangent_space_lr
 from skeeg.cli import main
 from skeeg.datasets import load_moabb
+from skeeg.evaluation.pipelines import PIPELINES
+from skeeg.preprocessing import with_target_trials
 
 pytestmark = pytest.mark.filterwarnings("ignore:Montage name:FutureWarning")
 
@@ -126,3 +144,105 @@ def test_the_command_refuses_in_one_line(arguments, words, capsys):
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert words in line
+
+
+# ----- inside MOABB --------------------------------------------------------------------------------------
+
+PARADIGM = {"fmin": 4, "fmax": 38}
+
+
+def network(**options):
+    return SincShallowNetClassifier(max_epochs=8, sfreq=100, random_state=0, verbose=0, **options)
+
+
+def evaluated(evaluation, pipelines, folder, n_subjects=3, **options):
+    """Scores by pipeline, subject and session."""
+    run = evaluation(
+        paradigm=LeftRightImagery(**PARADIGM),
+        datasets=[SignalDataset(n_subjects, n_events=12)],
+        hdf5_path=str(folder),
+        overwrite=True,
+        random_state=0,
+        **options,
+    )
+    return run.process(pipelines)
+
+
+@pytest.mark.parametrize(
+    "evaluation", [WithinSessionEvaluation, CrossSessionEvaluation, CrossSubjectEvaluation]
+)
+@pytest.mark.parametrize("return_epochs", [False, True])
+def test_estimators_and_pipelines_run_unchanged(evaluation, return_epochs, tmp_path):
+    pipelines = {
+        "network": make_pipeline(EuclideanAlignment(mode="together"), Scaler(), network(train_split=0.25)),
+        "csp": make_csp_lda(sfreq=100),
+        "riemann": make_tangent_space_lr(sfreq=None if return_epochs else 100),
+    }
+    if not return_epochs:  # pyRiemann's own takes arrays
+        pipelines["theirs"] = make_pipeline(Covariances("oas"), MDM())
+    scores = evaluated(evaluation, pipelines, tmp_path, n_subjects=2, return_epochs=return_epochs)
+    assert scores["pipeline"].value_counts().to_dict() == dict.fromkeys(pipelines, 4)
+    means = scores.groupby("pipeline")["score"].mean()
+    assert means.drop("network").min() > 0.9
+    assert means["network"] > 0.65
+
+
+def by_hand(pipeline, person, mode, n_known=0):
+    """ROC AUC of each session of a person, of a fit to the others and to what is known of the person."""
+    X, y, metadata = LeftRightImagery(**PARADIGM).get_data(SignalDataset(n_events=12))
+    y, subjects, sessions = y == "right_hand", metadata["subject"].to_numpy(), metadata["session"].to_numpy()
+    others, own = subjects != person, np.flatnonzero(subjects == person)
+    given = {"subjects": subjects[others]}
+    known = [rows[:n_known] for rows in (own[sessions[own] == s] for s in np.unique(sessions))]
+    known = np.concatenate(known) if n_known else np.array([], dtype=int)
+    if mode.startswith("train_and_target_unlabeled"):
+        given["X_target_unlabeled"] = X[known]
+    if mode.startswith("train_and_target_labeled"):
+        given |= {"X_target_labeled": X[known], "y_target_labeled": y[known].astype(int)}
+    fitted = sklearn.clone(pipeline)
+    with sklearn.config_context(enable_metadata_routing=True):
+        fitted.fit(X[others], y[others].astype(int), **given)
+    tested = own if mode.endswith("full") else np.setdiff1d(own, known)
+    parts = [tested[sessions[tested] == s] for s in np.unique(sessions)]
+    return [roc_auc_score(y[rows], fitted.predict_proba(X[rows])[:, 1]) for rows in parts]
+
+
+@pytest.mark.parametrize("mode", ["train", "train_and_target_unlabeled_full", "train_and_target_labeled_50p"])
+def test_subjects_and_target_trials_arrive(mode, tmp_path):
+    pipeline = with_target_trials(make_pipeline(EuclideanAlignment(), Scaler(), network(train_split=0.5)))
+    if mode == "train":
+        pipeline.set_params(euclideanalignment__mode="together")
+    scores = evaluated(CrossSubjectEvaluation, {"it": pipeline}, tmp_path, cs_mode=mode)
+    scores = scores.set_index(["subject", "session"])["score"]
+    n_known = {"train": 0, "train_and_target_unlabeled_full": 12, "train_and_target_labeled_50p": 6}[mode]
+    expected = by_hand(pipeline, 3, mode, n_known)
+    np.testing.assert_allclose([scores["3", "0"], scores["3", "1"]], expected, atol=1e-6)
+
+
+def test_trial_by_trial_in_moabb(tmp_path):
+    pipelines = {
+        "causal": make_csp_lda(sfreq=100, recenter=True).set_params(euclideanalignment__mode="causal"),
+        "network": make_pipeline(EuclideanAlignment(mode="single"), Scaler(), network()),
+    }
+    scores = evaluated(CrossSubjectEvaluation, pipelines, tmp_path, cs_mode="train_trialwise")
+    assert scores.groupby("pipeline")["score"].mean().min() > 0.8
+
+
+def keys():
+    made = [build(sfreq=100, random_state=0, max_epochs=2) for build in PIPELINES.values()]
+    mirror = MirrorLeftRight(["C3", "Cz", "C4"], ("left_hand", "right_hand"))
+    loss = torch.nn.CrossEntropyLoss()
+    made.append(SSTDPNClassifier(augmentation=[mirror], optimizer=torch.optim.SGD, loss=loss))
+    made.append(with_target_trials(make_csp_lda(sfreq=100, recenter=True)))
+    return [get_string_rep(pipeline).decode() for pipeline in made]
+
+
+def test_what_moabb_stores_results_by_is_the_same_in_every_process():
+    own = keys()
+    command = "import json, test_moabb; print(json.dumps(test_moabb.keys()))"
+    environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    other = subprocess.run(
+        [sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(other.stdout.splitlines()[-1]) == own
+    assert len(set(own)) == len(own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from pathlib import Path
@@ -188,6 +189,26 @@ def with_mirror_images(trials, train, pretrained, classes, ch_names, channel_map
         np.concatenate([trials.y, classes[codes.numpy()]]),
     )
     return both, np.concatenate([train, train + len(trials)])
+
+
+@contextlib.contextmanager
+def fine_tuning(estimator):
+    """Train with other parameters for a while: shorter, at a lower rate, on few trials of one person.
+
+    The shares are those by which the decoders of the wheel are fine-tuned, see
+    :func:`skeeg.pretrained.load_pretrained`.
+    """
+    shorter = max(1, round(0.4 * estimator.max_epochs))
+    parameters = {
+        "max_epochs": shorter, "lr": estimator.lr / 3, "train_split": None, "monitor": "loss",
+        "patience": None, "refit_epochs": 0,
+    }  # fmt: skip
+    before = {name: getattr(estimator, name) for name in parameters}
+    vars(estimator).update(parameters)
+    try:
+        yield
+    finally:
+        vars(estimator).update(before)
 
 
 def freeze_encoder(module):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skeeg.devices import resolve_device, threads_for_operations
 from skeeg.estimators.adapt import (
     find_pretrained,
+    fine_tuning,
     match_recordings,
     warn_of_other_labels,
     with_mirror_images,
@@ -40,7 +41,7 @@ from skeeg.modules.base import EEGModule
 from skeeg.modules.losses import DualPrototypeLoss
 from skeeg.persistence import Savable, learned, register
 from skeeg.plain import plain
-from skeeg.trials import check_groups, open_trials, warn_of_faults, warn_of_other_units
+from skeeg.trials import check_groups, open_trials, people, warn_of_faults, warn_of_other_units
 
 _MANY = 256  # trials of a piece in prediction where a batch is to be all
 
@@ -238,7 +239,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         "best_epoch_": learned.whole(),
     }
 
-    __metadata_request__fit = {"groups": True}
+    __metadata_request__fit = {"groups": True, "subjects": True}  # as MOABB calls them
     __metadata_request__partial_fit = {"groups": True}
 
     def _check_loaded(self):
@@ -250,7 +251,16 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     # ----- training ---------------------------------------------------------------------------------------
 
-    def fit(self, X, y=None, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        groups=None,
+        subjects=None,
+        X_target_labeled=None,
+        y_target_labeled=None,
+    ):
         """Train the network.
 
         Parameters
@@ -263,14 +273,22 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Weight of each trial.
         groups : array-like, shape (n_trials,), optional
             Group of each trial, such as its subject; whole groups are held out for validation.
+        subjects : array-like, shape (n_trials,), optional
+            What MOABB calls ``groups``.
+        X_target_labeled : array-like or mne.Epochs, shape (n, n_chans, n_times), optional
+            Trials of the person to be decoded. After the others, the network is fine-tuned on them:
+            two fifths of ``max_epochs`` at a third of ``lr``, without validation.
+        y_target_labeled : array-like, shape (n,), optional
+            Their labels.
 
         Returns
         -------
         self
         """
-        return self._fit_safely(
-            X, y, sample_weight, groups, afresh=not (self.warm_start and self.initialized_)
-        )
+        target = X_target_labeled, y_target_labeled
+        groups = people(groups, subjects)
+        afresh = not (self.warm_start and self.initialized_)
+        return self._fit_safely(X, y, sample_weight, groups, target=target, afresh=afresh)
 
     def partial_fit(self, X, y=None, classes=None, sample_weight=None, groups=None):
         """Train one more epoch, at the learning rate ``lr``, without validation.
@@ -292,7 +310,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             X, y, sample_weight, None, afresh=not self.initialized_, classes=classes, continuing=True
         )
 
-    def _fit_safely(self, *args, **options):
+    def _fit_safely(self, *args, target=(None, None), **options):
         """Train; on an error, leave the estimator as it was."""
         before = dict(vars(self))
         warm = not options["afresh"]
@@ -300,7 +318,11 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             with threads_for_operations():
                 trained = Rollback((self.module_, self.criterion_, self.optimizer_), self.history)
         try:
-            return self._fit(*args, **options)
+            self._fit(*args, **options)
+            if any(part is not None for part in target):
+                with fine_tuning(self):
+                    self._fit(*target, None, None, afresh=False)
+            return self
         except DivergenceError:
             raise  # the last good weights are in place
         except BaseException:

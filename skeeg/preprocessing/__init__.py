@@ -10,6 +10,7 @@ from skeeg.preprocessing.matching import MatchRecording
 from skeeg.preprocessing.resampling import Crop, Resampler
 from skeeg.preprocessing.scaling import Scaler
 from skeeg.preprocessing.standardisation import ExponentialMovingStandardizer
+from skeeg.preprocessing.targets import with_target_trials
 
 __all__ = [
     "BandPass",
@@ -21,4 +22,5 @@ __all__ = [
     "Resampler",
     "RiemannianAlignment",
     "Scaler",
+    "with_target_trials",
 ]

@@ -19,7 +19,7 @@ from skeeg.preprocessing.references import (
     whitening,
     with_prior,
 )
-from skeeg.trials import check_groups, warn_user
+from skeeg.trials import check_groups, people, warn_user
 
 
 def _check_seen(value, values):
@@ -75,7 +75,8 @@ class EuclideanAlignment(TrialTransformer):
     Attributes
     ----------
     references_ : dict {group: ndarray of float64, shape (n_chans, n_chans)}
-        Mean covariance of each group seen in ``fit``; empty without groups.
+        Mean covariance of each group seen in ``fit``; empty without groups. At None, in "batch" and
+        "together", that of the trials of the person to be decoded, where ``fit`` was given some.
     reference_ : ndarray of float64, shape (n_chans, n_chans)
         Mean covariance of all trials of ``fit``.
     group_sizes_ : dict {group: int}
@@ -117,7 +118,10 @@ class EuclideanAlignment(TrialTransformer):
     ``sklearn.set_config(enable_metadata_routing=True)``, ``cross_val_score(pipe, X, y,
     cv=LeaveOneGroupOut(), params={"groups": subjects})`` hands them to ``fit`` and, when the score is the
     estimator's own (``scoring=None``), to ``transform``. scikit-learn's named scorers do not hand metadata
-    to ``predict``; the test trials then count as the group of all.
+    to ``predict``; the test trials then count as the group of all. MOABB's cross-subject evaluations hand
+    ``subjects`` to ``fit``, and nothing to ``predict``: "together" then aligns the block that is predicted,
+    "causal" and "single" trial by trial, and "batch" by the trials of that person that ``fit`` got, where the
+    step asks for them (:func:`skeeg.preprocessing.with_target_trials`).
 
     Examples
     --------
@@ -139,9 +143,9 @@ class EuclideanAlignment(TrialTransformer):
     """
 
     _learned = TrialTransformer._learned | {
-        "references_": learned.by_group(learned.covariance("n_chans_")),
+        "references_": learned.by_group(learned.covariance("n_chans_"), none=True),
         "reference_": learned.covariance("n_chans_"),
-        "group_sizes_": learned.by_group(learned.whole(1)),
+        "group_sizes_": learned.by_group(learned.whole(1), none=True),
         "n_trials_": learned.whole(0),
         "seen_": learned.by_group(_check_seen, none=True),
     }
@@ -155,8 +159,8 @@ class EuclideanAlignment(TrialTransformer):
     }
     _geometry = Euclidean
 
-    # Groups are asked for by default: without them there is nothing to align.
-    __metadata_request__fit = {"groups": True}
+    # Groups are asked for by default: without them there is nothing to align. MOABB calls them subjects.
+    __metadata_request__fit = {"groups": True, "subjects": True}
     __metadata_request__partial_fit = {"groups": True}
     __metadata_request__transform = {"groups": True}
 
@@ -168,7 +172,7 @@ class EuclideanAlignment(TrialTransformer):
         self.update = update
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, groups=None):
+    def fit(self, X, y=None, groups=None, subjects=None, X_target_unlabeled=None, X_target_labeled=None):
         """Learn the mean covariance of each group.
 
         Parameters
@@ -178,13 +182,19 @@ class EuclideanAlignment(TrialTransformer):
         y : ignored
         groups : array-like, shape (n_trials,), optional
             Group (subject, session) of each trial; one group when not given.
+        subjects : array-like, shape (n_trials,), optional
+            What MOABB calls ``groups``.
+        X_target_unlabeled, X_target_labeled : array-like or mne.Epochs, shape (n, n_chans, n_times), optional
+            Trials of the person to be decoded, in the order of time: whoever comes to ``transform`` without
+            groups. They give that person a reference and count in no other.
 
         Returns
         -------
         self
         """
         with self._unchanged_on_error():
-            self._learn(self._fit_trials(X), groups)
+            self._learn(self._fit_trials(X), people(groups, subjects))
+            self._meet(X_target_unlabeled, X_target_labeled)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -242,20 +252,42 @@ class EuclideanAlignment(TrialTransformer):
         return self._align(self._check_trials(X), groups, keep=self.update)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(self, X, y=None, groups=None):
+    def fit_transform(
+        self, X, y=None, groups=None, subjects=None, X_target_unlabeled=None, X_target_labeled=None
+    ):
         """Learn the mean covariance of each group and whiten by it; see ``fit`` and ``transform``.
 
         What ``update`` keeps is kept of trials after ``fit`` alone.
         """
         with self._unchanged_on_error():
-            trials = self._fit_trials(X)
+            trials, groups = self._fit_trials(X), people(groups, subjects)
             self._learn(trials, groups)
-        return self._align(trials, groups, keep=False)
+            aligned = self._align(trials, groups, keep=False)  # before the target is met: these are not its
+            self._meet(X_target_unlabeled, X_target_labeled)
+        return aligned
 
     def _learn(self, trials, groups):
         self._check_update()
         self.references_, self.group_sizes_, self.n_trials_, self.seen_ = {}, {}, 0, {}
         self._count(trials.data, groups)
+
+    def _meet(self, *targets):
+        """Take in trials of the person to be decoded, who comes to transform without groups."""
+        parts = [self._check_trials(X).data for X in targets if X is not None]
+        if not parts:
+            return
+        data = np.concatenate(parts)
+        if self.mode in ("causal", "single"):
+            for trial in data:
+                self.seen_[None], _ = self._see(self.seen_.get(None), None, trial)
+        elif self.mode == "batch" and len(data) < self.min_trials:
+            warn_user(
+                f"{len(data)} trials of the person to be decoded are fewer than min_trials="
+                f"{self.min_trials}: that person is aligned by the reference of all training trials"
+            )
+        else:
+            self.references_[None] = next(iter(self._geometry.means_of_trials(data, [np.arange(len(data))])))
+            self.group_sizes_[None] = len(data)
 
     def _count(self, data, groups):
         """Let trials count in the references."""
@@ -275,10 +307,11 @@ class EuclideanAlignment(TrialTransformer):
 
     def _align(self, trials, groups, keep):
         data = trials.data
-        if self.mode == "batch" and groups is None and self.references_:
+        if self.mode == "batch" and groups is None and self.references_ and None not in self.references_:
             warn_user(
                 "fit had groups, transform has none: trials are aligned by the reference of all training "
-                "trials, which new people do not fit. Named scorers do not pass groups on to predict"
+                "trials, which new people do not fit. Named scorers, and MOABB, do not pass groups on to "
+                'predict; mode="together" or "causal" aligns new people without'
             )
         aligned, seen = np.empty_like(data), dict(self.seen_)
         for group, rows in _rows_of_groups(groups, data):
@@ -312,7 +345,7 @@ class EuclideanAlignment(TrialTransformer):
     def _reference_of(self, group, data, rows):
         """Get the reference of a group in "batch"."""
         if group is None:
-            return self.reference_
+            return self.references_.get(None, self.reference_)
         if group in self.references_:
             return self.references_[group]
         if len(rows) >= self.min_trials:

@@ -1,7 +1,14 @@
 """Where data become arrays: the one way in for estimators and transformers, and the array that remembers."""
 
 from skeeg.trials.array import EEGArray
-from skeeg.trials.checks import check_groups, same_rate, typical_scale, warn_of_other_units, warn_user
+from skeeg.trials.checks import (
+    check_groups,
+    people,
+    same_rate,
+    typical_scale,
+    warn_of_other_units,
+    warn_user,
+)
 from skeeg.trials.containers import MICROVOLTS_PER_VOLT, epochs_labels, holds_epochs
 from skeeg.trials.faults import find_faults, warn_of_faults
 from skeeg.trials.montage import absent_channels, channel_key, channel_map, enough_channels, standard_montage
@@ -22,6 +29,7 @@ __all__ = [
     "find_faults",
     "holds_epochs",
     "open_trials",
+    "people",
     "same_rate",
     "standard_montage",
     "typical_scale",

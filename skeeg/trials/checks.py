@@ -111,6 +111,16 @@ def check_values(read, shape, ch_names=None):
     )
 
 
+def people(groups, subjects):
+    """Get what tells the people of trials: scikit-learn calls it groups, MOABB subjects."""
+    if groups is not None and subjects is not None:
+        raise ValueError(
+            "groups and subjects are two names for who trials are from: give one of them; in a Pipeline, "
+            "set_fit_request(subjects=False) of a step turns one away"
+        )
+    return subjects if groups is None else groups
+
+
 def check_groups(groups, trials):
     """Check that there is a group for each trial; give them as an array."""
     given = np.asarray(groups, dtype=object)
