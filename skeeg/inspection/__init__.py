@@ -1,19 +1,26 @@
 """Look at what was learned and found: Display classes in scikit-learn's manner."""
 
+from skeeg.inspection.attention import AttentionDisplay, find_attention
 from skeeg.inspection.calibration import CalibrationCurveDisplay
 from skeeg.inspection.comparison import ConfusionMatricesDisplay, PairedScoresDisplay
+from skeeg.inspection.importance import Importance, ImportanceDisplay, find_importance
 from skeeg.inspection.patterns import PatternsDisplay, SpatialPatterns, find_patterns
 from skeeg.inspection.spectra import SpectraDisplay, find_spectra
 from skeeg.inspection.training import TrainingDisplay
 
 __all__ = [
+    "AttentionDisplay",
     "CalibrationCurveDisplay",
     "ConfusionMatricesDisplay",
+    "Importance",
+    "ImportanceDisplay",
     "PairedScoresDisplay",
     "PatternsDisplay",
     "SpatialPatterns",
     "SpectraDisplay",
     "TrainingDisplay",
+    "find_attention",
+    "find_importance",
     "find_patterns",
     "find_spectra",
 ]
