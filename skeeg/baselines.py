@@ -49,6 +49,11 @@ def make_csp_lda(sfreq=None, low=8.0, high=30.0, *, n_components=6, covariance="
     Pipeline
         Unfitted; steps "bandpass", (an alignment,) "covariances", "csp", "lda".
 
+    See Also
+    --------
+    make_fbcsp_lda : The same in nine bands.
+    make_tangent_space_lr : Covariances without spatial filters.
+
     Notes
     -----
     Blankertz et al. (2008), "Optimizing spatial filters for robust EEG single-trial analysis", IEEE Signal
@@ -92,6 +97,11 @@ def make_fbcsp_lda(sfreq=None, bands=None, *, n_components=4, n_features=8, cova
     -------
     Pipeline
         Unfitted; steps "bands" (a FeatureUnion of Pipelines), "selectkbest", "lda".
+
+    See Also
+    --------
+    make_csp_lda : The same in one band.
+    skeeg.FBLightConvNetClassifier : A network of the same idea.
 
     Notes
     -----
@@ -150,6 +160,10 @@ def make_mdm(sfreq=None, low=8.0, high=30.0, *, covariance="oas", recenter=False
     Pipeline
         Unfitted; steps "bandpass", (an alignment,) "covariances", "mdm".
 
+    See Also
+    --------
+    make_tangent_space_lr : A classifier in the tangent space.
+
     Notes
     -----
     Barachant et al. (2012), "Multiclass brain-computer interface classification by Riemannian geometry",
@@ -192,6 +206,10 @@ def make_tangent_space_lr(sfreq=None, low=8.0, high=30.0, *, C=1.0, covariance="
     -------
     Pipeline
         Unfitted; steps "bandpass", (an alignment,) "covariances", "tangentspace", "lr".
+
+    See Also
+    --------
+    make_mdm : Distances to the mean of each class.
 
     Notes
     -----

@@ -34,8 +34,9 @@ def to_torch(estimator):
     Parameters
     ----------
     estimator : EEGClassifier, or sklearn.pipeline.Pipeline that ends in one
-        Fitted. Other steps may be :class:`skeeg.Scaler` and :class:`skeeg.EuclideanAlignment`, which is
-        exported with the reference of all training trials.
+        Fitted. Other steps may be :class:`skeeg.preprocessing.Scaler` and
+        :class:`skeeg.preprocessing.EuclideanAlignment`, which is exported with the reference of all training
+        trials.
 
     Returns
     -------
@@ -47,6 +48,10 @@ def to_torch(estimator):
     ------
     ValueError
         When a step of the Pipeline has no plain form.
+
+    See Also
+    --------
+    export_onnx : As a file.
 
     Examples
     --------
@@ -88,6 +93,10 @@ def export_onnx(estimator, path):
         When onnx or onnxscript is missing (``pip install 'skeeg[onnx]'``).
     ValueError
         As :func:`to_torch`.
+
+    See Also
+    --------
+    to_torch : As a module of PyTorch.
 
     Notes
     -----

@@ -58,6 +58,10 @@ def sstdpn_2a(**params) -> SSTDPNClassifier:
         Not fitted. Published: 84.11 % (kappa .788), training session to evaluation session; an independent
         re-run of the network gave 79.48 %.
 
+    See Also
+    --------
+    skeeg.SSTDPNClassifier
+
     Notes
     -----
     Han et al. 2025. Adam at 1e-3 with coupled weight decay 0.01, batches of 32; at most 1000 epochs on 80 %
@@ -101,6 +105,10 @@ def sstdpn_2b(**params) -> SSTDPNClassifier:
     SSTDPNClassifier
         Not fitted; trained as :func:`sstdpn_2a`. Published: 86.65 % (kappa .733), re-run 85.10 %.
 
+    See Also
+    --------
+    skeeg.SSTDPNClassifier
+
     Examples
     --------
     >>> from skeeg.recipes import sstdpn_2b
@@ -122,6 +130,10 @@ def sstdpn_iii_iva(**params) -> Pipeline:
     -------
     Pipeline
         Not fitted: each trial standardised, then :func:`sstdpn_2a`. Published: 82.03 %.
+
+    See Also
+    --------
+    skeeg.SSTDPNClassifier
 
     Examples
     --------
@@ -169,6 +181,10 @@ def attentionbasenet_2a(
         Not fitted: 40 Hz low-pass, z-score per channel, network. Published without attention: 75.63 %
         within subjects, 57.49 % leaving one out.
 
+    See Also
+    --------
+    skeeg.AttentionBaseNetClassifier
+
     Notes
     -----
     Wimpff et al. 2024. Adam at 1e-3, batches of 64, linear warm-up then half a cosine to zero, the last
@@ -200,6 +216,10 @@ def attentionbasenet_2b(
         Not fitted; trained as :func:`attentionbasenet_2a`. Published without attention: 84.34 % within
         subjects, 78.52 % leaving one out.
 
+    See Also
+    --------
+    skeeg.AttentionBaseNetClassifier
+
     Examples
     --------
     >>> from skeeg.recipes import attentionbasenet_2b
@@ -227,6 +247,10 @@ def attentionbasenet_hgd(
         Not fitted: 4 Hz high-pass, z-score per channel, network with ``reduction_rate=8`` and
         ``kernel_size=15``. Published without attention: 93.94 % within subjects, 68.55 % leaving one out.
 
+    See Also
+    --------
+    skeeg.AttentionBaseNetClassifier
+
     Examples
     --------
     >>> from skeeg.recipes import attentionbasenet_hgd
@@ -253,6 +277,10 @@ def sincshallownet_2a(*, sfreq=250.0, **params) -> SincShallowNetClassifier:
     -------
     SincShallowNetClassifier
         Not fitted. Published: 72.8 % on BCI Competition IV 2a.
+
+    See Also
+    --------
+    skeeg.SincShallowNetClassifier
 
     Notes
     -----
@@ -291,6 +319,10 @@ def lightconvnet_2a(*, sfreq=250.0, **params) -> FBLightConvNetClassifier:
     FBLightConvNetClassifier
         Not fitted. Published: 79.48 % from the first session to the second, 82.32 % in 10 folds of the
         first.
+
+    See Also
+    --------
+    skeeg.FBLightConvNetClassifier
 
     Notes
     -----

@@ -23,6 +23,10 @@ def duplicate_trials(X):
         constant in each channel, in the order of the second. Trials in which nothing changes
         are not looked at.
 
+    See Also
+    --------
+    skeeg.find_faults : Trials that are broken.
+
     Examples
     --------
     >>> import numpy as np

@@ -83,6 +83,11 @@ def fetch_eegbci(
     FileNotFoundError
         When recordings are not there and cannot be downloaded.
 
+    See Also
+    --------
+    load_motor_imagery : Ten people, without a download.
+    load_epochs : Your own files.
+
     Notes
     -----
     Schalk et al. (2004), "BCI2000: a general-purpose brain-computer interface (BCI) system", IEEE Trans.

@@ -69,6 +69,12 @@ def load_epochs(paths, *, events=None, tmin=None, tmax=None, band=None, labelled
         When the same trial is there twice, names of subjects look like sessions or runs of one person, or
         values are too small for µV.
 
+    See Also
+    --------
+    summary : What was read.
+    skeeg.find_faults : What is broken among it.
+    skeeg.evaluation.compare : What it is for.
+
     Notes
     -----
     Names that are understood: BIDS (``sub-01_ses-2_run-3_epo.fif``), those of well-known data sets

@@ -47,6 +47,11 @@ def load_motor_imagery(subjects=None):
     ValueError
         When a subject is not among the ten, or is named twice.
 
+    See Also
+    --------
+    fetch_eegbci : The recordings they are from, and 99 people more.
+    skeeg.pretrained.load_pretrained : Decoders for them.
+
     Notes
     -----
     Contains information from the EEG Motor Movement/Imagery Dataset 1.0.0 of PhysioNet,

@@ -106,6 +106,10 @@ def make_motor_imagery(
     ValueError
         When a parameter is out of its range, or there are fewer trials than classes or runs in a session.
 
+    See Also
+    --------
+    load_motor_imagery : Real trials of ten people.
+
     Notes
     -----
     Every person has mu (8 to 13 Hz) and beta (17 to 25 Hz) rhythms of their own frequency, strength and

@@ -31,6 +31,10 @@ def summary(X, y, metadata):
         Lines of at most 100 characters: what all trials have in common, then a row a subject with sessions,
         runs, trials of each class and the median standard deviation of a channel in µV.
 
+    See Also
+    --------
+    skeeg.find_faults : Broken trials and channels.
+
     Examples
     --------
     >>> from skeeg.datasets import load_motor_imagery, summary

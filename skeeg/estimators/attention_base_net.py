@@ -69,11 +69,17 @@ or None, default=None
         As :class:`skeeg.EEGClassifier`, and for an unknown mode, an even ``kernel_size``, a
         ``reduction_rate`` above ``ch_dim`` or a ``freq_idx`` that the pooled window does not have.
 
+    See Also
+    --------
+    skeeg.recipes.attentionbasenet_2a : Trained as in the paper.
+    skeeg.modules.AttentionBaseNet : The network alone.
+    skeeg.modules.attention.make_attention : The attention blocks.
+
     Notes
     -----
     M. Wimpff et al., "EEG motor imagery decoding: a framework for comparative analysis with channel
-    attention mechanisms", J. Neural Eng. 21:036020, 2024 (arXiv:2310.11198). A mode reads these parameters
-    and no others:
+    attention mechanisms", J. Neural Eng. 21:036020, 2024,
+    https://arxiv.org/abs/2310.11198. A mode reads these parameters and no others:
 
     ==================  ======================================================================
     parameter           read by

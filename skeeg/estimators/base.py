@@ -160,8 +160,10 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         The trained network, in eval mode.
     classes_ : ndarray, shape (n_classes,)
         The labels, sorted.
-    n_chans_, n_times_ : int
-        Shape of a trial.
+    n_chans_ : int
+        Channels of a trial.
+    n_times_ : int
+        Samples of a trial.
     n_features_in_ : int
         ``n_chans_ * n_times_``.
     sfreq_ : float or None
@@ -173,7 +175,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     history_ : DataFrame
         One row an epoch: ``epoch``, ``train_loss``, ``lr``, ``dur`` (seconds) and, with validation,
         ``valid_loss``, ``valid_accuracy`` and ``valid_<scorer>``.
-    channel_map_ : ndarray of float32, shape (n_network_chans, n_chans_), or None
+    channel_map_ : ndarray of float32, shape (n_network_chans, n_chans), or None
         With ``pretrained``, what the network's channels are made of; None where they are those of X.
     best_epoch_ : int
         Epoch (from 1) whose weights were kept.
@@ -187,6 +189,11 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         as it was.
     FloatingPointError
         When training diverges; the last good weights are kept.
+
+    See Also
+    --------
+    SSTDPNClassifier, AttentionBaseNetClassifier, SincShallowNetClassifier, FBLightConvNetClassifier
+    skeeg.testing.check_eeg_estimator : Checks for a classifier of your own.
 
     Notes
     -----

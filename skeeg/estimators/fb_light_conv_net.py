@@ -58,10 +58,17 @@ class FBLightConvNetClassifier(EEGClassifier):
     ValueError
         As :class:`skeeg.EEGClassifier`, without a sampling rate, and for bands beyond half of it.
 
+    See Also
+    --------
+    skeeg.recipes.lightconvnet_2a : Trained as in the paper.
+    skeeg.modules.FBLightConvNet : The network alone.
+    skeeg.baselines.make_fbcsp_lda : Filter bank, CSP and LDA, without a network.
+
     Notes
     -----
     X. Ma et al., "A temporal dependency learning CNN with attention mechanism for MI-EEG decoding", IEEE
-    Transactions on Neural Systems and Rehabilitation Engineering 31, 2023. The bank is applied once per
+    Transactions on Neural Systems and Rehabilitation Engineering 31, 2023,
+    https://doi.org/10.1109/TNSRE.2023.3299355. The bank is applied once per
     data set, not in the training loop, unless ``augmentation`` changes the trials from batch to batch.
     Departures: MNE's FIR bank by default; see :class:`skeeg.modules.FBLightConvNet`.
 

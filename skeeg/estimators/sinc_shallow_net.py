@@ -64,10 +64,16 @@ class SincShallowNetClassifier(EEGClassifier):
     ValueError
         As :class:`skeeg.EEGClassifier`, and without a sampling rate.
 
+    See Also
+    --------
+    skeeg.recipes.sincshallownet_2a : Trained as in the paper.
+    skeeg.modules.SincShallowNet : The network alone.
+
     Notes
     -----
     D. Borra et al., "Interpretable and lightweight convolutional neural network for EEG decoding:
-    application to movement execution and imagination", Neural Networks 129:55-74, 2020. Departures: the
+    application to movement execution and imagination", Neural Networks 129:55-74, 2020,
+    https://www.sciencedirect.com/science/article/pii/S0893608020302021. Departures: the
     cut-offs have a learning rate of their own and no weight decay, because at a rate that suits weights
     they hardly move (within 8 subjects of EEGBCI, rates of 0.003, 0.05, 0.3 and 1 gave 72.2, 74.2, 76.4 and
     76.9 % in 3 folds); max-norm constraints are off by default; in the first hundred steps, running

@@ -59,10 +59,18 @@ class SSTDPNClassifier(EEGClassifier):
     ValueError
         As :class:`skeeg.EEGClassifier`, and where the kernels do not fit the data.
 
+    See Also
+    --------
+    skeeg.recipes.sstdpn_2a : Trained as in the paper.
+    skeeg.modules.SSTDPN : The network alone.
+    skeeg.modules.losses.DualPrototypeLoss : Its loss.
+
     Notes
     -----
     C. Han et al., "A spatial-spectral and temporal dual prototype network for motor imagery brain-computer
-    interface", Knowledge-Based Systems 315:113315, 2025. Departures: prototypes are stepped once a batch,
+    interface", Knowledge-Based Systems 315:113315, 2025,
+    https://doi.org/10.1016/j.knosys.2025.113315 (https://arxiv.org/abs/2407.03177).
+    Departures: prototypes are stepped once a batch,
     by the same optimiser as the encoder, and are not decayed (the authors' script steps them twice);
     compactness prototypes start near zero. Windows shorter than the kernels need scale all temporal
     lengths down together, with a warning. See :class:`skeeg.modules.SSTDPN` for the rest.

@@ -26,6 +26,10 @@ class OwnTrials:
         it is where it is frozen (``sklearn.frozen.FrozenEstimator``) or needs no fit. None: nothing does, and
         the curve begins with the first own trials.
 
+    See Also
+    --------
+    compare : With ``cv="calibration"``.
+
     Notes
     -----
     With ``cv="calibration"``, a classifier by itself is trained on the trials of other people and on the own
@@ -113,6 +117,10 @@ class CalibrationCurve(Comparison):
         many they were).
     classes, chance, cv, interrupted, signal, pipelines
         As in `Comparison`.
+
+    See Also
+    --------
+    skeeg.inspection.CalibrationCurveDisplay : Its figure.
     """
 
     def own_trials(self):

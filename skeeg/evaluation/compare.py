@@ -94,6 +94,12 @@ def compare(
     OSError
         `out` cannot be written to; nothing was computed then.
 
+    See Also
+    --------
+    make_pipelines : Pipelines by name.
+    make_folds : The questions that ``cv`` asks.
+    skeeg.inspection.PairedScoresDisplay : The figure.
+
     Examples
     --------
     >>> import numpy as np, pandas as pd

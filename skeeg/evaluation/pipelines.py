@@ -274,6 +274,10 @@ def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None, calibration
     ValueError
         A name is unknown, or is for a calibration.
 
+    See Also
+    --------
+    compare : What they are for.
+
     Examples
     --------
     >>> from skeeg.evaluation import make_pipelines

@@ -41,6 +41,11 @@ class Comparison:
     pipelines : tuple of str
         Names in the order in which they were given; by default as they come in the scores.
 
+    See Also
+    --------
+    compare : Where it is from.
+    skeeg.inspection.PairedScoresDisplay, skeeg.inspection.ConfusionMatricesDisplay
+
     Examples
     --------
     >>> import numpy as np, pandas as pd

@@ -158,6 +158,10 @@ def make_folds(cv, y, metadata, *, n_splits=5, random_state=0):
         The data cannot answer the question (too few subjects, sessions, classes or trials), a fold trains on
         its test trials or on one class, or `cv` is unknown.
 
+    See Also
+    --------
+    compare : Pipelines on these folds.
+
     Examples
     --------
     >>> import numpy as np, pandas as pd

@@ -31,6 +31,10 @@ class CalibrationCurveDisplay:
         Means over subjects and their 95 % confidence intervals, which end at 0 and 100 %. Pipelines stand a
         little beside each other, so that none hides another.
 
+    See Also
+    --------
+    skeeg.evaluation.compare : With ``cv="calibration"``.
+
     Examples
     --------
     >>> import pandas as pd

@@ -31,6 +31,11 @@ class PairedScoresDisplay:
     errorbar_ : ErrorbarContainer
         Means and their 95 % confidence intervals, which end at 0 and 100 %, over the subjects without a gap.
 
+    See Also
+    --------
+    ConfusionMatricesDisplay
+    skeeg.evaluation.compare : What is drawn.
+
     Examples
     --------
     >>> import pandas as pd
@@ -137,6 +142,11 @@ class ConfusionMatricesDisplay:
         Their figure.
     displays_ : dict of str -> ConfusionMatrixDisplay
         scikit-learn's display of each pipeline.
+
+    See Also
+    --------
+    PairedScoresDisplay
+    skeeg.evaluation.compare : What is drawn.
 
     Examples
     --------

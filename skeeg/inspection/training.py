@@ -26,6 +26,10 @@ class TrainingDisplay:
     best_ : Line2D or None
         The epoch that is marked, where there was a validation split.
 
+    See Also
+    --------
+    skeeg.EEGClassifier : Its ``history_`` is what is drawn.
+
     Examples
     --------
     >>> import pandas as pd

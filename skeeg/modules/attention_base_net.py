@@ -141,6 +141,10 @@ class AttentionBaseNet(EEGModule):
     ValueError
         When an argument is out of its range, or a window is shorter than the shortest possible kernels need.
 
+    See Also
+    --------
+    skeeg.AttentionBaseNetClassifier : As an estimator.
+
     Notes
     -----
     Data flow, for a batch of trials (rows = n_temporal_filters * spatial_expansion):
@@ -164,7 +168,7 @@ class AttentionBaseNet(EEGModule):
     ----------
     M. Wimpff, L. Gizzi, J. Zerfowski, B. Yang: EEG motor imagery decoding: a framework for comparative
     analysis with channel attention mechanisms. Journal of Neural Engineering 21 (2024) 036020,
-    arXiv:2310.11198.
+    https://arxiv.org/abs/2310.11198.
 
     Examples
     --------

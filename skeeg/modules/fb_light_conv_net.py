@@ -91,11 +91,16 @@ class FBLightConvNet(EEGModule):
     UserWarning
         When a trial is shorter than ``win_len``, which is then shortened.
 
+    See Also
+    --------
+    skeeg.FBLightConvNetClassifier : As an estimator.
+
     Notes
     -----
     Ma, Chen, Pei, Liu, Huang, Chen (2023), A Temporal Dependency Learning CNN With Attention Mechanism
-    for MI-EEG Decoding, IEEE TNSRE 31. State names are those of braindecode, and its state dicts load:
-    the taps of the filter bank that they hold (``spectral_filtering.*``) are left out, since the bank
+    for MI-EEG Decoding, IEEE TNSRE 31,
+    https://doi.org/10.1109/TNSRE.2023.3299355. State names are those of braindecode, and its state dicts
+    load: the taps of the filter bank that they hold (``spectral_filtering.*``) are left out, since the bank
     follows from ``n_bands``, ``sfreq`` and ``filter_parameters`` and is not part of the state here.
 
     Data flow, for a batch of trials:

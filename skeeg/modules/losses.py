@@ -56,6 +56,10 @@ class DualPrototypeLoss(nn.Module):
         For a negative weight, a ``label_smoothing`` outside [0, 1] or an unknown ``reduction``; when
         called with outputs that lack features, logits or prototypes.
 
+    See Also
+    --------
+    skeeg.SSTDPNClassifier : Trained with it.
+
     Notes
     -----
     Loss of Han et al. (2025) [1]_, with the weights of the authors' code. Nothing is detached: features
@@ -65,7 +69,7 @@ class DualPrototypeLoss(nn.Module):
     ----------
     .. [1] Han, C., Liu, C., Wang, J., Wang, Y., Cai, C., Qian, D. (2025). A spatial-spectral and temporal
        dual prototype network for motor imagery brain-computer interface. Knowledge-Based Systems, 315,
-       113315.
+       113315. https://doi.org/10.1016/j.knosys.2025.113315
 
     Examples
     --------

@@ -180,6 +180,10 @@ class SincShallowNet(EEGModule):
     ValueError
         When an argument is out of its range, ``sfreq`` is missing, or the window is too short.
 
+    See Also
+    --------
+    skeeg.SincShallowNetClassifier : As an estimator.
+
     Notes
     -----
     Data flow, for a batch of trials (rows = num_time_filters * depth_multiplier):
@@ -208,7 +212,8 @@ class SincShallowNet(EEGModule):
     References
     ----------
     D. Borra, S. Fantozzi, E. Magosso: Interpretable and lightweight convolutional neural network for EEG
-    decoding: application to movement execution and imagination. Neural Networks 129 (2020) 55-74.
+    decoding: application to movement execution and imagination. Neural Networks 129 (2020) 55-74,
+    https://www.sciencedirect.com/science/article/pii/S0893608020302021.
 
     Examples
     --------

@@ -299,6 +299,11 @@ class SSTDPN(EEGModule):
     UserWarning
         When the window is shorter than a kernel: all temporal lengths are then scaled down together.
 
+    See Also
+    --------
+    skeeg.SSTDPNClassifier : As an estimator.
+    skeeg.modules.losses.DualPrototypeLoss : Its loss.
+
     Notes
     -----
     The network of Han et al. (2025) [1]_, exactly as the authors' code computes it; state names are those
@@ -325,7 +330,7 @@ class SSTDPN(EEGModule):
     ----------
     .. [1] Han, C., Liu, C., Wang, J., Wang, Y., Cai, C., Qian, D. (2025). A spatial-spectral and temporal
        dual prototype network for motor imagery brain-computer interface. Knowledge-Based Systems, 315,
-       113315.
+       113315. https://doi.org/10.1016/j.knosys.2025.113315
 
     Examples
     --------

@@ -44,6 +44,11 @@ def push_to_hub(estimator, repo_id, *, data=None, score=None, private=None, toke
         When the token is missing or may not write there.
     ValueError
         As :func:`save`.
+
+    See Also
+    --------
+    from_pretrained : Fetches it.
+    save : A file instead.
     """
     files = {
         HUB_FILE: content_of(estimator),
@@ -82,6 +87,11 @@ def from_pretrained(source, classes=(), *, device="auto", revision=None, token=N
         When the Hub refuses the token, or asks for one, as it does for repositories that do not exist.
     ValueError
         As :func:`load`.
+
+    See Also
+    --------
+    push_to_hub : Shares it.
+    load : From a file.
     """
     return load(
         fetch(source, HUB_FILE, revision=revision, token=token, cache_dir=cache_dir), classes, device=device

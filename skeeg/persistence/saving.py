@@ -35,6 +35,11 @@ def save(estimator, path):
         When a part of it cannot be kept without pickle, such as a step of another library; nothing is
         written then.
 
+    See Also
+    --------
+    load : Reads it.
+    push_to_hub : Shares it.
+
     Notes
     -----
     Pipelines with other steps can be kept with skops, which asks the reader what to trust: for
@@ -80,6 +85,11 @@ def load(path, classes=(), *, device="auto"):
     ValueError
         When the file is broken, was changed, is of another kind or of a newer skeeg, or names a class that
         is neither skeeg's nor in ``classes``; or the device is not there.
+
+    See Also
+    --------
+    save : Writes it.
+    from_pretrained : From the Hub.
 
     Notes
     -----

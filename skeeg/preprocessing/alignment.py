@@ -97,6 +97,11 @@ class EuclideanAlignment(TrialTransformer):
         When a parameter, the shape of X, its channels or the length of ``groups`` is wrong, X is not
         finite, or ``update=True`` without ``mode="causal"``.
 
+    See Also
+    --------
+    skeeg.preprocessing.RiemannianAlignment : Means in another geometry.
+    Scaler : Scales without mixing channels.
+
     Notes
     -----
     He & Wu (2020), "Transfer learning for brain-computer interfaces: a Euclidean space data alignment
@@ -385,6 +390,10 @@ class RiemannianAlignment(EuclideanAlignment):
     ------
     ValueError
         As :class:`EuclideanAlignment`.
+
+    See Also
+    --------
+    skeeg.preprocessing.EuclideanAlignment : Cheaper, and what the decoders of the wheel use.
 
     Notes
     -----

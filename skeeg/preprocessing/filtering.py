@@ -47,6 +47,11 @@ class BandPass(RatedTransformer):
     ValueError
         When a parameter, the shape of X, its channels or its sampling rate are wrong, or X is not finite.
 
+    See Also
+    --------
+    FilterBank : Several bands at once.
+    skeeg.datasets.load_epochs : Filters recordings before they are cut.
+
     Notes
     -----
     Short trials ring at their ends; cut longer ones and :class:`Crop` them afterwards where there are any.
@@ -145,6 +150,10 @@ class FilterBank(RatedTransformer):
     ------
     ValueError
         When a parameter, the shape of X, its channels or its sampling rate are wrong, or X is not finite.
+
+    See Also
+    --------
+    BandPass : One band.
 
     Notes
     -----

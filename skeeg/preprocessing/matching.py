@@ -72,6 +72,10 @@ class MatchRecording(TrialTransformer):
         When the trials do not hold the window, channels of ``ch_names`` or of the trials' own are
         interpolated, or channels that are needed are constant.
 
+    See Also
+    --------
+    skeeg.pretrained.load_pretrained : Where it is used.
+
     Notes
     -----
     Names match whatever their case and what recorders put around them, see

@@ -46,6 +46,11 @@ class Resampler(RatedTransformer):
     ValueError
         When a parameter, the shape of X, its channels or its sampling rate are wrong, or X is not finite.
 
+    See Also
+    --------
+    Crop : Trials of another length.
+    MatchRecording : Trials as a trained decoder wants them.
+
     Notes
     -----
     A trial of n samples becomes one of ``ceil(n * new_sfreq / sfreq)``. Trials are extended along the line
@@ -108,6 +113,10 @@ class Crop(RatedTransformer):
     ValueError
         When a parameter, the shape of X, its channels or its sampling rate are wrong, trials end before
         ``tmax``, or X is not finite.
+
+    See Also
+    --------
+    Resampler : Trials of another rate.
 
     Notes
     -----

@@ -42,6 +42,10 @@ class Scaler(TrialTransformer):
     ValueError
         When a parameter, the shape of X or its channels are wrong, or X is not finite.
 
+    See Also
+    --------
+    EuclideanAlignment : Takes away how people differ, too.
+
     Notes
     -----
     float32 stays float32; statistics are computed in float64.

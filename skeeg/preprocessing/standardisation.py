@@ -36,6 +36,10 @@ class ExponentialMovingStandardizer(TrialTransformer):
     ValueError
         When a parameter, the shape of X or its channels are wrong, or X is not finite.
 
+    See Also
+    --------
+    skeeg.preprocessing.Scaler : One scale for all trials.
+
     Notes
     -----
     Schirrmeister et al. (2017), "Deep learning with convolutional neural networks for EEG decoding and

@@ -31,6 +31,10 @@ def list_pretrained():
         cue), ``band`` (Hz), ``accuracy`` (% of the trials of people left out, aligned trial by trial, five
         folds of 80 people), ``licence`` and ``card``, the path of the page that tells of it.
 
+    See Also
+    --------
+    load_pretrained : Load one of them.
+
     Examples
     --------
     >>> from skeeg.pretrained import list_pretrained
@@ -109,8 +113,8 @@ def load_pretrained(
     -------
     sklearn.pipeline.Pipeline
         Fitted; steps ``recording`` (:class:`skeeg.preprocessing.MatchRecording`), ``alignment``
-        (:class:`skeeg.EuclideanAlignment`) and ``network``, the classifier, set to go on from the decoder's
-        weights when it is fitted.
+        (:class:`skeeg.preprocessing.EuclideanAlignment`) and ``network``, the classifier, set to go on
+        from the decoder's weights when it is fitted.
 
     Raises
     ------
@@ -122,6 +126,12 @@ def load_pretrained(
     UserWarning
         By ``predict``, when the trials do not hold the window, or channels are interpolated of which nothing
         was printed, or are constant.
+
+    See Also
+    --------
+    list_pretrained : What there is.
+    skeeg.preprocessing.MatchRecording : How trials become the decoder's.
+    skeeg.preprocessing.EuclideanAlignment : How people do.
 
     Notes
     -----

@@ -39,6 +39,11 @@ class EEGArray(np.ndarray):
     ValueError
         When names or labels do not match the shape of the data.
 
+    See Also
+    --------
+    skeeg.datasets.load_epochs : Trials from files.
+    skeeg.find_faults : What is broken among them.
+
     Notes
     -----
     Only operations that cannot move a trial or a channel unnoticed keep the attributes: indexing, ``copy``,

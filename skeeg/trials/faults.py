@@ -112,6 +112,11 @@ def find_faults(X):
     Faults
         False where nothing was found. ``trials`` and ``channels`` are to be dropped.
 
+    See Also
+    --------
+    skeeg.datasets.summary : What trials are, in a table.
+    skeeg.datasets.duplicate_trials : Trials that are there twice.
+
     Notes
     -----
     Meant to find what is broken and to leave alone what is only noisy: blinks, movement and people of
