@@ -425,6 +425,18 @@ def test_a_decoder_among_pipelines_is_saved(sample, tmp_path, finetune):
     )
 
 
+def test_files_hold_no_other_decoder_among_pipelines():
+    from skeeg.evaluation.pipelines import PretrainedClassifier
+    from skeeg.persistence import learned
+
+    decoder = load_pretrained("left-right-hand", verbose=False)
+    hands = np.array(["left_hand", "right_hand"])
+    learned.check(PretrainedClassifier, {"classes_": hands, "decoder_": decoder})
+    for wrong in ({"decoder_": decoder[1:]}, {"decoder_": None}, {"classes_": np.array(["feet", "hands"])}):
+        with pytest.raises(ValueError, match=r"PretrainedClassifier.decoder_ (is no decoder|has other)"):
+            learned.check(PretrainedClassifier, {"classes_": hands, "decoder_": decoder} | wrong)
+
+
 def test_matching_knows_the_size_of_what_it_was_fitted_to_and_refuses_no_sample(sample):
     X, _ = one_person(sample)
     match = load_pretrained("left-right-hand", verbose=False)[0]
