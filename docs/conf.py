@@ -5,6 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
+
 from skeeg import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +24,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
@@ -57,6 +59,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
 }
 
+html_math_renderer = "mathml"  # which browsers draw themselves: no script from elsewhere
 html_theme = "pydata_sphinx_theme"
 html_title = "skeeg"
 html_static_path = ["_static"]
@@ -97,6 +100,17 @@ def _of_skeeg_itself(app, env, node, contents):
     )
 
 
+def _in_line(translator, node):
+    translator.body.append(tex2mathml(node.astext()))
+    raise SkipNode
+
+
+def _displayed(translator, node):
+    translator.body.append(f'<div class="displayed-math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise SkipNode
+
+
 def setup(app):
+    app.add_html_math_renderer("mathml", (_in_line, None), (_displayed, None))
     app.connect("missing-reference", _of_skeeg_itself)
     app.connect("autodoc-skip-member", _of_others)

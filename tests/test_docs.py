@@ -6,7 +6,6 @@ import importlib.util
 import os
 import re
 import shlex
-import types
 from pathlib import Path
 
 import numpy as np
@@ -153,9 +152,7 @@ def _anchors_of_page(path):
 
 def public_names():
     """What `import skeeg` and its rooms offer, as the page of the API calls it."""
-    rooms = [room for room in dir(skeeg) if isinstance(getattr(skeeg, room), types.ModuleType)]
-    rooms = [room for room in rooms if hasattr(skeeg, "_ROOMS") and room in skeeg._ROOMS]
-    for room in rooms:
+    for room in (*skeeg._ROOMS, "modules", "preprocessing"):
         module = importlib.import_module(f"skeeg.{room}")
         names = getattr(module, "__all__", None) or [
             name
