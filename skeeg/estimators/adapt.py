@@ -180,10 +180,10 @@ def with_mirror_images(trials, train, pretrained, classes, ch_names, channel_map
     mirror = MirrorLeftRight([channel_key(ch_names[i]) for i in used], probability=1.0)
     if not mirror.has_counterparts():
         return trials, train
-    X = trials.X.clone()
-    X[:, used], codes = mirror.augment(X[:, used], trials.codes, torch.Generator())
+    X = torch.cat([trials.X, trials.X])
+    X[len(trials) :, used], codes = mirror.augment(trials.X[:, used], trials.codes, torch.Generator())
     both = TrialDataset(
-        torch.cat([trials.X, X]),
+        X,
         torch.cat([trials.codes, codes]),
         trials.weights.repeat(2),
         np.concatenate([trials.y, classes[codes.numpy()]]),
