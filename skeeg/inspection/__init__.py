@@ -5,22 +5,30 @@ from skeeg.inspection.calibration import CalibrationCurveDisplay
 from skeeg.inspection.comparison import ConfusionMatricesDisplay, PairedScoresDisplay
 from skeeg.inspection.importance import Importance, ImportanceDisplay, find_importance
 from skeeg.inspection.patterns import PatternsDisplay, SpatialPatterns, find_patterns
+from skeeg.inspection.prototypes import Prototypes, PrototypesDisplay, find_prototypes
+from skeeg.inspection.shortcuts import Audit, AuditDisplay, audit
 from skeeg.inspection.spectra import SpectraDisplay, find_spectra
 from skeeg.inspection.training import TrainingDisplay
 
 __all__ = [
     "AttentionDisplay",
+    "Audit",
+    "AuditDisplay",
     "CalibrationCurveDisplay",
     "ConfusionMatricesDisplay",
     "Importance",
     "ImportanceDisplay",
     "PairedScoresDisplay",
     "PatternsDisplay",
+    "Prototypes",
+    "PrototypesDisplay",
     "SpatialPatterns",
     "SpectraDisplay",
     "TrainingDisplay",
+    "audit",
     "find_attention",
     "find_importance",
     "find_patterns",
+    "find_prototypes",
     "find_spectra",
 ]
