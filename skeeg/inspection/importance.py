@@ -349,7 +349,7 @@ def band_part(data, band, sfreq):
     """
     n_times = data.shape[2]
     n_mirrored = min(n_times - 1, round(sfreq))
-    padded = np.pad(data, ((0, 0), (0, 0), (n_mirrored, n_mirrored)), mode="reflect", reflect_type="odd")
+    padded = np.pad(data, ((0, 0), (0, 0), (n_mirrored, n_mirrored)), mode="reflect")
     n = next_fast_len(padded.shape[2], real=True)
     frequencies = rfftfreq(n, 1 / sfreq)
     low, high = band
