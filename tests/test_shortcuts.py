@@ -56,8 +56,9 @@ def with_gaze(X, y):
 
 def with_rhythm(X, y):
     X, time = X.copy(), np.arange(300) / 100
-    X[y == "left", 4] += 6 * np.sin(2 * np.pi * 20 * time)
-    X[y == "right", 2] += 6 * np.sin(2 * np.pi * 20 * time)
+    burst = 9 * np.hanning(300) * np.sin(2 * np.pi * 20 * time)
+    X[y == "left", 4] += burst
+    X[y == "right", 2] += burst
     return EEGArray(X, 100.0, CHANNELS)
 
 

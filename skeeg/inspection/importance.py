@@ -148,8 +148,9 @@ def find_importance(
     window of time (edges 0.1 s wide) and the chosen channels leave: x - part(x) + part(x of another trial).
 
     Parts that say the same stand in for each other: a small loss does not mean that a part tells nothing, and
-    what is lost without each of two channels does not add up. Alignments that learn from the trials they are
-    given see the changed trials.
+    what is lost without each of two channels does not add up. At the ends of trials, where it is unknown how
+    they go on, a strong fast rhythm leaks a little into slow bands. Alignments that learn from the trials
+    they are given see the changed trials.
 
     Examples
     --------
