@@ -33,6 +33,7 @@ __all__ = [
 _ROOMS = (
     "augmentation",
     "baselines",
+    "confidence",
     "datasets",
     "evaluation",
     "export",

@@ -16,7 +16,7 @@ FLOORS = (
     ("modules",),
     ("augmentation", "datasets", "preprocessing"),
     ("estimators",),
-    ("baselines", "export", "pretrained", "recipes"),
+    ("baselines", "confidence", "export", "pretrained", "recipes"),
     ("evaluation", "inspection", "live", "testing"),
     ("cli",),
 )

@@ -4,13 +4,16 @@ from skeeg.inspection.attention import AttentionDisplay, find_attention
 from skeeg.inspection.calibration import CalibrationCurveDisplay
 from skeeg.inspection.comparison import ConfusionMatricesDisplay, PairedScoresDisplay
 from skeeg.inspection.importance import Importance, ImportanceDisplay, find_importance
+from skeeg.inspection.live import LiveAccuracyDisplay
 from skeeg.inspection.patterns import PatternsDisplay, SpatialPatterns, find_patterns
 from skeeg.inspection.prototypes import Prototypes, PrototypesDisplay, find_prototypes
+from skeeg.inspection.reliability import AccuracyRejectionDisplay, ReliabilityDisplay
 from skeeg.inspection.shortcuts import Audit, AuditDisplay, audit
 from skeeg.inspection.spectra import SpectraDisplay, find_spectra
 from skeeg.inspection.training import TrainingDisplay
 
 __all__ = [
+    "AccuracyRejectionDisplay",
     "AttentionDisplay",
     "Audit",
     "AuditDisplay",
@@ -18,10 +21,12 @@ __all__ = [
     "ConfusionMatricesDisplay",
     "Importance",
     "ImportanceDisplay",
+    "LiveAccuracyDisplay",
     "PairedScoresDisplay",
     "PatternsDisplay",
     "Prototypes",
     "PrototypesDisplay",
+    "ReliabilityDisplay",
     "SpatialPatterns",
     "SpectraDisplay",
     "TrainingDisplay",

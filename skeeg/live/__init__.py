@@ -7,5 +7,6 @@
 """
 
 from skeeg.live.decoder import Decision, LiveDecoder
+from skeeg.live.evaluation import LiveResult, evaluate_live
 
-__all__ = ["Decision", "LiveDecoder"]
+__all__ = ["Decision", "LiveDecoder", "LiveResult", "evaluate_live"]
