@@ -5,8 +5,10 @@ Every random number comes from the ``torch.Generator`` that is handed over, so t
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
+import sys
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -59,6 +61,54 @@ class Augmentation(Kept, BaseEstimator, registered=False):
             This one, where nothing depends on names.
         """
         return self
+
+
+class _OfBraindecode(Augmentation, registered=False):
+    """A transform of braindecode, with randomness that the training seeds."""
+
+    def __init__(self, transform):
+        self.transform = transform
+
+    def for_data(self, ch_names, classes):
+        """Get a copy, for one training, whose generators are to be seeded."""
+        made = type(self)(copy.deepcopy(self.transform))
+        made._seeded = False
+        return made
+
+    def augment(self, X, y, generator):
+        """Transform a batch; see :meth:`Augmentation.augment`."""
+        if not self._seeded:
+            seed = torch.randint(2**31, (1,), generator=generator, device=X.device).item()
+            for i, part in enumerate(_parts(self.transform)):
+                part.rng = np.random.RandomState([seed, i])
+            self._seeded = True
+        changed, codes = self.transform(X, y)
+        if isinstance(codes, tuple) or codes.shape != y.shape or changed.shape != X.shape:
+            raise ValueError(
+                f"augmentation={type(self.transform).__name__} mixes labels or makes other batches, which "
+                "no loss here takes: leave it out"
+            )
+        return changed, codes.to(y)
+
+
+def _parts(transform):
+    """The transforms that a transform of braindecode consists of, with itself."""
+    return [transform, *(inner for t in getattr(transform, "transforms", ()) for inner in _parts(t))]
+
+
+def _is_of_braindecode(value):
+    room = sys.modules.get("braindecode.augmentation")
+    return room is not None and isinstance(value, room.Transform)
+
+
+def is_augmentation(value):
+    """Tell whether a value is None, or an augmentation of skeeg or of braindecode."""
+    return value is None or isinstance(value, Augmentation) or _is_of_braindecode(value)
+
+
+def as_augmentation(value):
+    """Get an augmentation of skeeg's kind; a transform of braindecode is wrapped."""
+    return _OfBraindecode(value) if _is_of_braindecode(value) else value
 
 
 class _RandomAugmentation(Augmentation):

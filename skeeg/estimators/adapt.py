@@ -15,11 +15,12 @@ from sklearn.utils.validation import check_is_fitted
 from skeeg.augmentation import MirrorLeftRight
 from skeeg.estimators.iterators import TrialDataset
 from skeeg.estimators.shipped import DECODERS, find_decoder, is_shipped
+from skeeg.estimators.weights import BareWeights, head_of, read_weights
 from skeeg.persistence import classifier_of, from_pretrained, load
 from skeeg.trials import channel_key, channel_map, same_rate
 
 
-def find_pretrained(pretrained, cls, ch_names=None):
+def find_pretrained(pretrained, cls, ch_names=None, classes=()):
     """Get the fitted classifier that the parameter ``pretrained`` stands for.
 
     Parameters
@@ -32,11 +33,13 @@ def find_pretrained(pretrained, cls, ch_names=None):
     ch_names : sequence of str or None, default=None
         Channels of the recording, which choose among the decoders of a task; the decoders of the wheel
         need them.
+    classes : sequence of class, default=()
+        Other classes that a file may name, such as the network's.
 
     Returns
     -------
-    EEGClassifier
-        Fitted, of class ``cls``.
+    EEGClassifier or BareWeights
+        Fitted, of class ``cls``; of a file of a network's ``state_dict``, the weights.
 
     Raises
     ------
@@ -45,7 +48,9 @@ def find_pretrained(pretrained, cls, ch_names=None):
         a decoder of the wheel.
     """
     if isinstance(pretrained, (str, os.PathLike)):
-        found = _read(pretrained, cls, ch_names)
+        found = _read(pretrained, [cls, *classes], ch_names)
+        if isinstance(found, BareWeights):
+            return found
     elif isinstance(pretrained, FrozenEstimator):
         found = pretrained.estimator
     else:
@@ -65,11 +70,11 @@ def find_pretrained(pretrained, cls, ch_names=None):
     return found
 
 
-def _read(name, cls, ch_names):
+def _read(name, classes, ch_names):
     """Read what a name stands for: a file, a decoder of the wheel, or a repository."""
     path = Path(name)
     if path.is_file():
-        return load(path, classes=[cls])
+        return read_weights(path) or load(path, classes=classes)
     if is_shipped(name):
         if ch_names is None:
             raise ValueError(
@@ -78,7 +83,7 @@ def _read(name, cls, ch_names):
             )
         return load(find_decoder(name, ch_names).path)
     if path.is_dir() or "/" in os.fspath(name):
-        return from_pretrained(name, classes=[cls])
+        return from_pretrained(name, classes=classes)
     raise ValueError(
         f"pretrained={name!r} is no file, no repository (user/name) and no decoder of the wheel: those are "
         f"{', '.join(DECODERS)}"
@@ -238,9 +243,14 @@ def start_from(module, trained, *, same_classes, params, trained_params):
     ValueError
         When the weights do not fit.
     """
+    if type(module) is not type(trained):
+        raise ValueError(
+            f"the pretrained network is a {type(trained).__name__}, not a {type(module).__name__}: weights "
+            "fit the same architecture alone"
+        )
     weights = module.state_dict()
     learned = trained.state_dict()
-    head = getattr(module, "head_names", ())
+    head = head_of(module)
     if not same_classes:
         learned = {k: v for k, v in learned.items() if k.split(".")[0] not in head}
     unlike = sorted(k for k, v in learned.items() if k not in weights or weights[k].shape != v.shape)
@@ -248,7 +258,7 @@ def start_from(module, trained, *, same_classes, params, trained_params):
     differing = ", ".join(
         f"{name}={value!r}"
         for name, value in trained_params.items()
-        if repr(params[name]) != repr(value) and not name.startswith("drop_prob")
+        if repr(params.get(name)) != repr(value) and not name.startswith("drop_prob")
     )
     if unlike or not encoder <= set(learned):
         raise ValueError(

@@ -37,6 +37,7 @@ from skeeg.estimators.randomness import Augmenter, own_randomness
 from skeeg.estimators.schedules import schedules
 from skeeg.estimators.training import DivergenceError, Rollback
 from skeeg.estimators.validation import split_trials
+from skeeg.estimators.weights import BareWeights
 from skeeg.modules.base import EEGModule
 from skeeg.modules.losses import DualPrototypeLoss
 from skeeg.persistence import Savable, learned, register
@@ -55,11 +56,13 @@ _STANDARDISED = 3  # EEG in µV varies by more
 class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrialNet):
     """Train a torch module to classify EEG trials, as a scikit-learn estimator.
 
-    Subclasses name their network in the class attribute ``module`` and list its parameters, flat, in their
-    own ``__init__``; everything else is here. ``fit`` learns the shape of the data, the classes and, from
-    ``mne.Epochs``, the sampling rate and the channel names. The parameters, by what they are for:
+    ``EEGClassifier(YourModule, module__n_filters=8)`` trains any torch module; subclasses name theirs in the
+    class attribute ``module`` and list its parameters, flat, in their own ``__init__``. ``fit`` learns the
+    shape of the data, the classes and, from ``mne.Epochs``, the sampling rate and the channel names. The
+    parameters, by what they are for:
 
     ==========  ========================================================================================
+    network     ``module``, ``module__...``
     data        ``sfreq``
     loss        ``loss``, ``compactness_weight``, ``explicit_force_weight``, ``label_smoothing``,
                 ``class_weight``
@@ -73,6 +76,11 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     Parameters
     ----------
+    module : torch.nn.Module class, callable or str, default=None
+        The network: a class, a function that makes one, or the name of one of braindecode's, such as
+        "EEGNet". Subclasses that have their own do not take it. The arguments ``n_chans``, ``n_outputs``,
+        ``n_times``, ``sfreq`` and ``chs_info``, where it has them, come from the data, the others are set as
+        ``module__name``.
     sfreq : float or None, default=None
         Sampling rate in Hz of arrays; taken from ``mne.Epochs`` and :class:`skeeg.EEGArray`.
     loss : {"cross_entropy", "dual_prototype"}, torch.nn.Module class or object, default="cross_entropy"
@@ -101,7 +109,8 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         How the learning rate changes; options through ``lr_schedule__...``, see
         :mod:`skeeg.estimators.schedules`.
     augmentation : Augmentation, list of Augmentation, or None, default=None
-        Transforms of training batches, see :mod:`skeeg.augmentation`.
+        Transforms of training batches, see :mod:`skeeg.augmentation`; those of braindecode.augmentation that
+        do not mix labels will do.
     train_split : float, splitter, array-like of int, or None, default=None
         Trials held out for validation: a fraction (stratified, shuffled; where ``groups`` are given whole
         groups, the nearest to it that there are: of two groups one), the first split of a scikit-learn
@@ -120,8 +129,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     pretrained : str, os.PathLike, FrozenEstimator or None, default=None
         Start from the weights of a fitted estimator of the same class and architecture parameters: a decoder
         of the wheel by its name or task ("left-right-hand", see :mod:`skeeg.pretrained`), a file of
-        :func:`skeeg.save`, a repository of :func:`skeeg.push_to_hub`, or the estimator itself in
-        ``sklearn.frozen.FrozenEstimator``, which keeps it fitted where scikit-learn clones. Channels are
+        :func:`skeeg.save`, a repository of :func:`skeeg.push_to_hub`, the estimator itself in
+        ``sklearn.frozen.FrozenEstimator``, which keeps it fitted where scikit-learn clones, or a file of a
+        network's ``state_dict``, which says neither channels nor classes: those of X and y are. Channels are
         matched by name; those that the pretrained network does not know are left out. Where the classes are
         the same, the head is kept; else it is new. A decoder of the wheel is trained on with the mirror image
         of each trial, too (hemispheres and hands swapped), where y has its labels, the channels mirror each
@@ -152,7 +162,8 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ``shuffle=True``; ``torch.utils.data.DataLoader`` fits. ``iterator_train__sampler`` draws trials by
         their places in X; no trials can be held out then.
     **routed : dict
-        skorch's routed names, such as ``optimizer__betas`` or ``callbacks__name__option``.
+        Arguments of the network, ``module__name``, and skorch's other routed names, such as
+        ``optimizer__betas`` or ``callbacks__name__option``.
 
     Attributes
     ----------
@@ -229,6 +240,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     >>> y = np.repeat(["rest", "move"], 20)
     >>> X[y == "rest", 0] *= 3
     >>> BandPowerClassifier(n_filters=4, lr=0.1, random_state=0).fit(X, y).score(X, y)
+    1.0
+    >>> clf = EEGClassifier(BandPowerNet, module__n_filters=4, max_epochs=20, lr=0.1, random_state=0)
+    >>> clf.fit(X, y).score(X, y)
     1.0
     """
 
@@ -357,7 +371,7 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             raise ValueError(f"y has labels {unknown.tolist()} that are not in {self.classes_.tolist()}")
         warn_of_faults(data, self.ch_names_)
         self.scale_ = typical_scale(data)
-        if afresh and self.pretrained is not None:
+        if afresh and self.pretrained is not None and not isinstance(self._source, BareWeights):
             warn_of_another_scale(self.scale_, self._source.scale_)
         if afresh and self.freeze_encoder and self.pretrained is None:
             warnings.warn(
@@ -421,7 +435,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.device_ = resolve_device(self.device)
         self.channel_map_ = None
         if self.pretrained is not None:
-            self._source = find_pretrained(self.pretrained, type(self), recording.ch_names)
+            network = [self._makes_network] if isinstance(self._makes_network, type) else []
+            self._source = find_pretrained(self.pretrained, type(self), recording.ch_names, network)
+        if self.pretrained is not None and not isinstance(self._source, BareWeights):
             warn_of_other_labels(self.pretrained, classes, self._source.classes_)
             recording, self.channel_map_ = match_recordings(
                 recording, self._source._recording, self._source.channel_map_, self.missing_channels

@@ -1,4 +1,4 @@
-"""Network, loss and optimiser: made from parameters and from what the data say."""
+"""Loss and optimiser: made from parameters and from what the data say."""
 
 from __future__ import annotations
 
@@ -23,26 +23,6 @@ def takes(make, name):
     """Tell whether a class, or what makes its objects, takes an argument of a name."""
     parameters = inspect.signature(make).parameters
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def make_module(cls, params, learned):
-    """Make a network.
-
-    Parameters
-    ----------
-    cls : torch.nn.Module class
-        The network's class.
-    params : dict
-        Arguments that are parameters of the estimator.
-    learned : dict
-        What the data say; the network gets those that its ``__init__`` names.
-
-    Returns
-    -------
-    torch.nn.Module
-    """
-    accepted = inspect.signature(cls).parameters
-    return cls(**(params | {name: value for name, value in learned.items() if name in accepted}))
 
 
 def make_criterion(loss, options, *, label_smoothing, weights, prototype_shape):

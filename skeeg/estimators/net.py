@@ -21,7 +21,6 @@ from skeeg.estimators.components import (
     check_log_probabilities,
     check_losses,
     make_criterion,
-    make_module,
     make_optimizer,
     optimizer_class,
     refresh_criterion,
@@ -30,6 +29,7 @@ from skeeg.estimators.components import (
 )
 from skeeg.estimators.data import Recording, read_all
 from skeeg.estimators.iterators import TrialDataset, TrialIterator, find_samplers
+from skeeg.estimators.networks import arguments_of, check_arguments, find_network, make_network
 from skeeg.estimators.parameters import TrainingParameters
 from skeeg.estimators.schedules import schedules
 from skeeg.estimators.training import (
@@ -42,6 +42,7 @@ from skeeg.estimators.training import (
     monitored,
     progress_bar,
 )
+from skeeg.estimators.weights import BareWeights, start_from_weights
 from skeeg.modules.base import EEGModule
 from skeeg.modules.compute.threads import threads_for_pieces
 from skeeg.modules.losses import DualPrototypeLoss
@@ -107,6 +108,17 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
     use_caching = False
     virtual_params_ = {}
 
+    def __init__(self, module=None, **training):
+        cls = type(self)
+        if cls.module is None:
+            self.module = module
+        elif module is not None:
+            raise TypeError(
+                f"the network of {cls.__name__} is {cls.module.__name__}: leave module out, or give it to "
+                "EEGClassifier(module=...)"
+            )
+        super().__init__(**training)
+
     def __dir__(self):
         return [name for name in super().__dir__() if name not in _SKORCHS]
 
@@ -118,8 +130,11 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
 
     def _validate_params(self):
         super()._validate_params()
-        if self.module is None:
-            raise TypeError("EEGClassifier has no network; subclass it and set the class attribute `module`")
+        check_arguments(self._makes_network, self.get_params_for("module"), self._get_param_names())
+
+    @property
+    def _makes_network(self):
+        return find_network(self.module, type(self).__name__)
 
     # ----- components, made when the data are known ---------------------------------------------------
 
@@ -173,9 +188,13 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
             "sfreq": self.sfreq_,
             "chs_info": [{"ch_name": name} for name in self.ch_names_] if named else None,
         }
-        self.module_ = make_module(self.module, self._module_params(), learned).to(self.device_)
+        params = self._module_params()
+        options = {name: params.pop(name) for name in self.get_params_for("module")}
+        self.module_ = make_network(self._makes_network, params, options, learned).to(self.device_)
         source = vars(self).pop("_source", None)
-        if source is not None:
+        if isinstance(source, BareWeights):
+            start_from_weights(self.module_, source, self.classes_)
+        elif source is not None:
             start_from(
                 self.module_,
                 source.module_,
@@ -188,11 +207,12 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
         return self
 
     def _module_params(self):
-        """Get the parameters that are arguments of the network, and not of training."""
+        """Get the parameters that are arguments of the network, and not of training; ``module__...`` too."""
         training = inspect.signature(TrainingParameters.__init__).parameters
-        accepted = inspect.signature(self.module).parameters
+        accepted = arguments_of(self._makes_network)
         params = BaseEstimator.get_params(self, deep=False)
         params = {k: plain(v) for k, v in params.items() if k in accepted and k not in training}
+        params |= self.get_params_for("module")
         # a module is trained with the network that it is given to, and each fit starts afresh
         return {k: copy.deepcopy(v) if isinstance(v, nn.Module) else v for k, v in params.items()}
 
@@ -240,7 +260,7 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
 
     def _fixed_params(self):
         """What a network, once made, cannot change: parameters by name, as text."""
-        names = ("loss", "optimizer", "freeze_encoder")
+        names = ("module", "loss", "optimizer", "freeze_encoder")
         options = {f"criterion__{k}": v for k, v in self.get_params_for("criterion").items()}
         fixed = self._module_params() | {name: self._plain(name) for name in names} | options
         return {name: _text(value) for name, value in fixed.items()}

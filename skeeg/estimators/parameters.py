@@ -18,12 +18,16 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 from skorch.callbacks import LRScheduler
+from skorch.dataset import ValidSplit
 from torch import nn
 
-from skeeg.augmentation import Augmentation
+from skeeg.augmentation import Augmentation, is_augmentation
 from skeeg.estimators.components import optimizers
 from skeeg.estimators.iterators import TrialIterator
+from skeeg.estimators.names import unknown
+from skeeg.estimators.networks import arguments_of
 from skeeg.estimators.schedules import schedules
+from skeeg.estimators.validation import check_split
 from skeeg.plain import plain
 
 ROUTED = (
@@ -33,6 +37,7 @@ ROUTED = (
     "iterator_train",
     "iterator_valid",
     "lr_schedule",
+    "module",
     "optimizer",
 )
 
@@ -50,7 +55,7 @@ def full_signature(cls):
     merged = {name: p for name, p in own.items() if p.kind != p.VAR_KEYWORD}
     if len(merged) < len(own):  # it takes **training
         for name, p in inherited.items():
-            if name not in merged and p.kind != p.VAR_KEYWORD:
+            if name not in merged and p.kind != p.VAR_KEYWORD and not (name == "module" and cls.module):
                 merged[name] = p.replace(kind=p.KEYWORD_ONLY)
     return inspect.Signature(list(merged.values()))
 
@@ -72,9 +77,25 @@ def refuse_objects(params):
         )
 
 
+def refuse_augmenting_loader(name, make):
+    """Refuse braindecode's loader that transforms batches, in which trials carry their weights here."""
+    make = getattr(make, "func", make)
+    if isinstance(make, type) and any(cls.__name__ == "AugmentedDataLoader" for cls in make.__mro__):
+        raise ValueError(
+            f"{name}=AugmentedDataLoader: give its transforms to the estimator instead, "
+            "augmentation=[SignFlip(probability=0.5), ...]"
+        )
+
+
 def check_callbacks(callbacks, lr_schedule):
     """Refuse what is no callback of skorch's, and a second schedule of the learning rate."""
     for entry in callbacks if isinstance(callbacks, list) else []:
+        if isinstance(entry, str):
+            raise ValueError(
+                f"callbacks holds the text {entry!r}: loss and accuracy are in history_ where train_split is "
+                f'set, monitor="{entry}" watches another score, and skorch.callbacks.EpochScoring("{entry}") '
+                "records it"
+            )
         named = isinstance(entry, (tuple, list)) and len(entry) == 2 and isinstance(entry[0], str)
         callback = entry[1] if named else entry
         cls = callback if isinstance(callback, type) else type(callback)
@@ -110,10 +131,11 @@ class TrainingParameters(BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "optimizer": [StrOptions(set(optimizers)), type, functools.partial],
         "lr_schedule": [StrOptions(set(schedules))],
-        "augmentation": [Augmentation, list, None],
+        "augmentation": [Augmentation, nn.Module, list, None],
         "train_split": [
             Interval(Real, 0, 1, closed="neither"),
             HasMethods("split"),
+            ValidSplit,
             "array-like",
             None,
         ],
@@ -196,11 +218,13 @@ class TrainingParameters(BaseEstimator):
         self.iterator_valid = iterator_valid
         for name in routed:
             if not is_routed(name):
-                raise TypeError(
-                    f"{type(self).__name__} has no parameter {name!r}; it has {self._get_param_names()} "
-                    f"and names routed by {', '.join(p + '__' for p in ROUTED)}"
-                )
+                raise TypeError(f"{type(self).__name__} has no parameter {name!r}: {self._meant_by(name)}")
         vars(self).update(routed)
+
+    def _meant_by(self, name):
+        """Say what was perhaps meant by a name that is no parameter."""
+        network = arguments_of(self.module) if isinstance(self.module, type) else ()
+        return unknown(name, self._get_param_names(), routed=ROUTED, network=network)
 
     def __init_subclass__(cls, **kwargs):
         # the full list goes into the signature of __init__, where scikit-learn, help() and editors look
@@ -212,7 +236,9 @@ class TrainingParameters(BaseEstimator):
 
     @classmethod
     def _get_param_names(cls):
-        return BaseEstimator._get_param_names.__func__(cls)
+        names = BaseEstimator._get_param_names.__func__(cls)
+        # a class that names its network has no parameter for it, also where it inherits __init__
+        return [name for name in names if name != "module" or cls.module is None]
 
     def get_params(self, deep=True):
         """Get the parameters.
@@ -242,11 +268,13 @@ class TrainingParameters(BaseEstimator):
         -------
         self
         """
-        routed = {
-            name: value
-            for name, value in params.items()
-            if is_routed(name) and name not in BaseEstimator.get_params(self)
-        }
+        known = BaseEstimator.get_params(self)
+        routed = {name: value for name, value in params.items() if is_routed(name) and name not in known}
+        for name in params.keys() - routed.keys():
+            if name.partition("__")[0] not in known:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {type(self).__name__}: {self._meant_by(name)}"
+                )
         vars(self).update(routed)
         return BaseEstimator.set_params(self, **{k: v for k, v in params.items() if k not in routed})
 
@@ -266,6 +294,9 @@ class TrainingParameters(BaseEstimator):
     def _validate_params(self):
         params = BaseEstimator.get_params(self, deep=False)
         refuse_objects(params)
+        check_split(params["train_split"])
+        for name in ("iterator_train", "iterator_valid"):
+            refuse_augmenting_loader(name, params[name])
         validate_parameter_constraints(self._parameter_constraints, params, type(self).__name__)
         for name, without in (("patience", None), ("refit_epochs", 0), ("monitor", "loss")):
             if self.train_split is None and getattr(self, name) != without:
@@ -273,12 +304,13 @@ class TrainingParameters(BaseEstimator):
                     f"{name}={getattr(self, name)} needs validation trials, but train_split=None holds out "
                     "none; set train_split, such as 0.2"
                 )
-        if isinstance(self.augmentation, list):
-            for augmentation in self.augmentation:
-                if not isinstance(augmentation, Augmentation):
-                    raise ValueError(
-                        f"augmentation holds {augmentation!r}; give objects from skeeg.augmentation"
-                    )
+        chosen = self.augmentation if isinstance(self.augmentation, list) else [self.augmentation]
+        for augmentation in chosen:
+            if isinstance(self.augmentation, (list, nn.Module)) and not is_augmentation(augmentation):
+                raise ValueError(
+                    f"augmentation holds {augmentation!r}; give objects from skeeg.augmentation, or "
+                    "transforms of braindecode.augmentation"
+                )
 
     def __repr__(self, N_CHAR_MAX=700):
         return BaseEstimator.__repr__(self, N_CHAR_MAX)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from skeeg.augmentation import as_augmentation
+
 _SEEDING = threading.RLock()  # torch has one generator for all threads: fits in threads take turns
 
 
@@ -70,7 +72,9 @@ class Augmenter:
 
     def __init__(self, augmentation, ch_names, classes, seed, device):
         chosen = augmentation if isinstance(augmentation, list) else [augmentation]
-        self.steps = [step.for_data(ch_names, classes) for step in chosen if step is not None]
+        self.steps = [
+            as_augmentation(step).for_data(ch_names, classes) for step in chosen if step is not None
+        ]
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def __call__(self, X, codes):

@@ -7,6 +7,18 @@ from numbers import Real
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from skorch.dataset import ValidSplit
+
+
+def check_split(train_split):
+    """Refuse skorch's ways to bring validation trials of their own, or to split by a function."""
+    if isinstance(train_split, ValidSplit) or not callable(train_split) or hasattr(train_split, "split"):
+        return
+    raise ValueError(
+        f"train_split={train_split!r} is a function, such as skorch's predefined_split: put the validation "
+        "trials into X behind the others, and give their places, train_split=np.arange(n_train, len(X)); or "
+        "a fraction, or a splitter"
+    )
 
 
 def split_trials(train_split, y, groups=None, *, seed=0):
@@ -17,8 +29,8 @@ def split_trials(train_split, y, groups=None, *, seed=0):
     train_split : float, splitter, array-like of int, or None
         A fraction of the trials, stratified by class and shuffled, whole groups where groups are given (one
         of n folds of groups, with n the nearest to 1 / fraction that there are groups for, and at least 2);
-        a scikit-learn splitter, whose first split is taken; the indices of the validation trials; or
-        None for no validation.
+        a splitter of scikit-learn, whose first split is taken, or skorch's ``ValidSplit``; the indices of the
+        validation trials; or None for no validation.
     y : ndarray, shape (n_trials,)
         Class codes.
     groups : ndarray, shape (n_trials,), optional
@@ -53,7 +65,9 @@ def split_trials(train_split, y, groups=None, *, seed=0):
         return everything, None
     if isinstance(train_split, Real):
         return _split_fraction(train_split, y, groups, seed)
-    if hasattr(train_split, "split"):
+    if isinstance(train_split, ValidSplit):
+        train, valid = (np.asarray(part.indices) for part in train_split(everything, y, groups))
+    elif hasattr(train_split, "split"):
         train, valid = next(iter(train_split.split(np.zeros((len(y), 1)), y, groups)))
     else:
         try:

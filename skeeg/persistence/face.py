@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from skorch.callbacks import Callback
+from torch.nn.utils.parametrize import is_parametrized
 from torch.serialization import default_restore_location
 
 from skeeg.devices import resolve_device
@@ -16,6 +17,8 @@ from skeeg.persistence.reading import from_bytes
 from skeeg.persistence.registry import Kept
 from skeeg.persistence.saving import save
 from skeeg.persistence.writing import to_bytes
+
+_PARTS = ("module", "criterion", "optimizer")
 
 
 class Savable(Kept, registered=False):
@@ -82,9 +85,12 @@ class Savable(Kept, registered=False):
 
     def __setstate__(self, state):
         if vars(self).pop("_from_pickle", False):
+            states = state.pop("_states", None)
             vars(self).update(state)
             if self.initialized_ and "device_" not in state:
                 self.device_ = resolve_device("auto")
+            if states is not None:
+                self._make_again(states)
             return
         if set(state) != {"saved"}:
             raise ValueError(
@@ -100,12 +106,23 @@ class Savable(Kept, registered=False):
         if is_hashing():
             return _awaiting_state, (type(self),), held_by(self)
         state = {name: value for name, value in vars(self).items() if name != "_compiled"}
+        if self.initialized_ and any(map(is_parametrized, self.module_.modules())):  # torch pickles none
+            state["_states"] = {name: state.pop(f"{name}_").state_dict() for name in _PARTS}
         if self.initialized_ and self.device_.type != "cpu":
             del state["device_"]
             state = _OnDevice(state)
         elif _is_elsewhere(state):  # a loss or a callback that was made on a device
             state = _OnDevice(state)
         return _awaiting_state, (type(self),), state
+
+    def _make_again(self, states):
+        """Make network, loss and optimiser of the parameters, and give them their states."""
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and replaced
+            for name in _PARTS:
+                with self._current_init_context(name):
+                    getattr(self, f"initialize_{name}")()
+                getattr(self, f"{name}_").load_state_dict(states[name])
+        self.module_.eval()
 
 
 def _awaiting_state(cls):

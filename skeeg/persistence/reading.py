@@ -39,7 +39,8 @@ class Reader:
 
     def __init__(self, tensors, classes, device):
         self.tensors = tensors
-        self.classes = known_classes() | {cls.__name__: cls for cls in classes}
+        self.handed_over = {cls.__name__: cls for cls in classes}
+        self.classes = known_classes() | self.handed_over
         self.device = device
 
     def decode(self, entry):
@@ -168,7 +169,9 @@ class Reader:
 
     def _kept(self, cls, entry):
         params = {k: v for k, v in entry["params"].items() if not is_loaders_choice(cls, k)}
-        made = cls(**self._values(params))
+        params = self._values(params)
+        self._check_network(params.get("module"))
+        made = cls(**params)
         if "device" in cls._loaders_choice:
             made.device = self.device
         if hasattr(made, "_parameter_constraints"):
@@ -186,6 +189,14 @@ class Reader:
         if "output" in entry:
             made.set_output(transform=entry["output"].get("transform"))
         return made
+
+    def _check_network(self, network):
+        """Refuse a network that the caller did not hand over: its code runs."""
+        if network is None:
+            return
+        name = network if isinstance(network, str) else network.__name__
+        if name not in self.handed_over or network not in (name, self.handed_over[name]):
+            raise ValueError(f"it names the network {name!r}; hand its class over: classes=[{name}]")
 
 
 def _plain(value):

@@ -169,6 +169,8 @@ class Writer:
         params = value.get_params(deep=False)
         if params.get("callbacks") not in (None, "disable", []):
             raise _refusal(params["callbacks"], f"{where}.callbacks")
+        if isinstance(params.get("module"), str):  # a network by name, which readers hand over
+            self.own.add(type(value.module_))
         learned = {k: v for k, v in vars(value).items() if k not in params and k not in NOT_LEARNED}
         config = learned.pop("_sklearn_output_config", None)
         unknown = sorted(set(learned) - set(value._learned))
