@@ -16,6 +16,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from scipy.stats import t
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
@@ -40,18 +41,39 @@ search = GridSearchCV(
 search.fit(X, y, groups=metadata["subject"])
 
 # %%
-# Mean over the people held out, with its 95 % confidence interval (Student's t).
+# Mean over the people held out, with its 95 % confidence interval (Student's t, which ends at 100 %).
 folds = [f"split{k}_test_score" for k in range(search.n_splits_)]
 scores = 100 * pd.DataFrame(search.cv_results_)[folds].to_numpy(dtype=float)
 modes = [mode or "none" for mode in search.cv_results_[f"param_{parameter}"]]
 mean = scores.mean(axis=1)
 half_width = t.ppf(0.975, scores.shape[1] - 1) * scores.std(axis=1, ddof=1) / np.sqrt(scores.shape[1])
 order = np.argsort(mean)
+whiskers = np.array([np.minimum(half_width, mean), np.minimum(half_width, 100 - mean)])
+for row in order[::-1]:
+    print(f"{modes[row]:8s} {mean[row]:5.1f} % ± {half_width[row]:4.1f}")
 
-figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")
+# %%
+# What did squeeze-and-excitation learn? It multiplies each feature channel by a gate between 0 and 1, from
+# the channel's own mean over the trial: near 0 it is not heard, and before training all gates are near 0.5.
+# Hands whose gates differ are told apart by the gate alone; where they lie on each other, the gate weighs a
+# channel for all trials alike.
+excited = make_pipeline(Scaler(), network.set_params(attention_mode="se")).fit(X, y)
+kept = []
+
+
+def keep(block, given, gated):
+    kept.append((gated.square().sum((2, 3)) / given[0].square().sum((2, 3))).sqrt())
+
+
+block = excited[-1].module_.channel_attention_block.attention_block
+with torch.inference_mode(), block.register_forward_hook(keep):
+    excited.predict(X)
+gates = torch.cat(kept)[: len(X)].numpy()  # (n_trials, n_channels)
+
+figure, (ax, learned) = plt.subplots(1, 2, figsize=(10.5, 5), layout="constrained")
 rows = np.arange(len(modes))
 dots = ax.plot(scores[order], rows, "o", color="0.7", ms=3, zorder=0)
-bars = ax.errorbar(mean[order], rows, xerr=half_width[order], fmt="D", color="#0072B2", capsize=3)
+bars = ax.errorbar(mean[order], rows, xerr=whiskers[:, order], fmt="D", color="#0072B2", capsize=3)
 chance = ax.axvline(50, color="#D55E00", ls="--", lw=1.2)
 ax.legend(
     [dots[0], bars, chance],
@@ -62,7 +84,24 @@ ax.legend(
     frameon=False,
 )
 ax.set_yticks(rows, np.array(modes)[order])
-ax.set(xlabel="Accuracy on people held out (%)", ylabel="attention_mode")
+ax.set(xlabel="Accuracy on people held out (%)", ylabel="attention_mode", xlim=(None, 101))
+
+rows = np.argsort(gates.mean(axis=0))
+for hand, color, marker in (("left_hand", "#0072B2", "o"), ("right_hand", "#D55E00", "s")):
+    of_hand = gates[y == hand][:, rows]
+    learned.errorbar(
+        of_hand.mean(axis=0),
+        np.arange(len(rows)) + (0.15 if hand == "left_hand" else -0.15),
+        xerr=of_hand.std(axis=0),
+        fmt=marker,
+        color=color,
+        ms=4,
+        lw=1,
+        label=hand.replace("_", " "),
+    )
+learned.axvline(0.5, color="0.6", lw=1, ls=":", label="before training")
+learned.set(xlabel="Gate of squeeze-and-excitation, mean ± sd over trials", ylabel="Feature channel, sorted")
+learned.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
 
 if len(sys.argv) > 1:
     folder = Path(sys.argv[1])

@@ -5,11 +5,12 @@ import importlib
 from skeeg._version import __version__
 from skeeg.estimators.attention_base_net import AttentionBaseNetClassifier
 from skeeg.estimators.base import EEGClassifier
+from skeeg.estimators.ensemble import SeedEnsemble
 from skeeg.estimators.fb_light_conv_net import FBLightConvNetClassifier
 from skeeg.estimators.sinc_shallow_net import SincShallowNetClassifier
 from skeeg.estimators.sstdpn import SSTDPNClassifier
 from skeeg.persistence import from_pretrained, load, push_to_hub, save
-from skeeg.preprocessing import EuclideanAlignment, Scaler
+from skeeg.preprocessing import EuclideanAlignment, Flatten, Scaler, Unflatten
 from skeeg.trials import EEGArray, find_faults
 
 __all__ = [
@@ -18,9 +19,12 @@ __all__ = [
     "EEGClassifier",
     "EuclideanAlignment",
     "FBLightConvNetClassifier",
+    "Flatten",
     "SSTDPNClassifier",
     "Scaler",
+    "SeedEnsemble",
     "SincShallowNetClassifier",
+    "Unflatten",
     "__version__",
     "find_faults",
     "from_pretrained",

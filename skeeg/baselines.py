@@ -9,16 +9,14 @@ an average reference, interpolated channels and short trials do no harm; nor do 
 from __future__ import annotations
 
 import numpy as np
-from pyriemann import estimation, spatialfilters
-from pyriemann.classification import MDM
-from pyriemann.tangentspace import TangentSpace
-from sklearn.base import clone
+from pyriemann import classification, estimation, spatialfilters, tangentspace
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_selection import SelectKBest, mutual_info_classif
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from skeeg.persistence import Kept, learned, register
+from skeeg.persistence import Kept, learned, register, steps
 from skeeg.preprocessing import BandPass, EuclideanAlignment
 
 _SCALE_FREE = ("corr", "sign", "tyl")  # covariances that do not see how loud trials are
@@ -264,7 +262,7 @@ def mutual_information(X, y):
     return mutual_info_classif(X, y, random_state=0)
 
 
-class Covariances(Kept, estimation.Covariances):
+class Covariances(Kept, estimation.Covariances, auto_wrap_output_keys=None):
     """pyRiemann's covariances, which name the trials that have none.
 
     Parameters
@@ -320,17 +318,51 @@ class Covariances(Kept, estimation.Covariances):
         loudness = np.sqrt(np.mean(np.square(X), axis=1, keepdims=True))
         return estimation.Covariances("oas").transform(X / np.where(loudness > 0, loudness, 1))
 
+    def set_output(self, *, transform=None):
+        """Leave covariances as they are: they are matrices, and no rows of a table."""
+        return self
 
-class CSP(Kept, spatialfilters.CSP):
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the channels, as they were before."""
+        return input_features
+
+
+class CSP(Kept, ClassNamePrefixFeaturesOutMixin, spatialfilters.CSP):
     """pyRiemann's CSP that takes labels in any container, and trials of one channel as they are."""
 
     _learned = {name: learned.array_of_floats(None, None) for name in ("filters_", "patterns_")}
+
+    @property
+    def _n_features_out(self):
+        return len(self.filters_)
 
     def fit(self, X, y):
         if X.shape[1] == 1:
             self.filters_ = self.patterns_ = np.ones((1, 1))
             return self
         return super().fit(X, np.asarray(y))
+
+
+class TangentSpace(Kept, ClassNamePrefixFeaturesOutMixin, tangentspace.TangentSpace):
+    """pyRiemann's tangent space, whose features have names."""
+
+    _learned = steps.LEARNED["pyriemann.tangentspace.TangentSpace"]
+
+    @property
+    def _n_features_out(self):
+        n_chans = len(self.reference_)
+        return n_chans * (n_chans + 1) // 2
+
+
+class MDM(Kept, ClassNamePrefixFeaturesOutMixin, classification.MDM):
+    """pyRiemann's minimum distance to mean, whose distances have names."""
+
+    _learned = steps.LEARNED["pyriemann.classification.MDM"]
+    _loaders_choice = steps.RUNNING
+
+    @property
+    def _n_features_out(self):
+        return len(self.classes_)
 
 
 def _covariance_steps(sfreq, band, covariance, recenter):

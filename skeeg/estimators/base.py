@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,6 +23,7 @@ from skeeg.estimators.data import (
     check_weights,
     class_weights,
     filled,
+    labels_to_score,
     learn_recording,
     order_and_weights,
     read_all,
@@ -53,7 +53,7 @@ register(TrialIterator)
 _STANDARDISED = 3  # EEG in µV varies by more
 
 
-class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrialNet):
+class EEGClassifier(Savable, TrialNet):
     """Train a torch module to classify EEG trials, as a scikit-learn estimator.
 
     ``EEGClassifier(YourModule, module__n_filters=8)`` trains any torch module; subclasses name theirs in the
@@ -571,13 +571,9 @@ class EEGClassifier(Savable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         float
             Accuracy.
         """
-        if y is None:
-            y = check_labels(None, open_trials(X), type(self).__name__)
-            if not np.isin(y, self.classes_).any():
-                raise ValueError(
-                    f"the labels that X knows, {np.unique(y).tolist()}, are none of the classes "
-                    f"{self.classes_.tolist()}; give y"
-                )
+        if not self.initialized_:
+            check_is_fitted(self)
+        y = labels_to_score(X, y, self.classes_, type(self).__name__)
         return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
 
     # ----- what scikit-learn asks -------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite
 
-from skeeg.trials import same_rate, warn_user
+from skeeg.trials import open_trials, same_rate, warn_user
 
 _ANOTHER_SCALE = 5  # between a pretrained network's trials and others: more than people differ by
 _FAR_FROM_ZERO = 10  # means of channels, in standard deviations: networks learn little so far from zero
@@ -198,6 +198,50 @@ def check_labels(y, trials, owner):
     check_classification_targets(y)
     if len(y) != len(trials):
         raise ValueError(f"y has {len(y)} labels, but X has {len(trials)} trials")
+    return y
+
+
+def labels_to_score(X, y, classes, owner):
+    """Get the labels that predictions are held against; codes are not held against names.
+
+    Parameters
+    ----------
+    X : array-like or mne.Epochs
+        Trials, which may know their labels.
+    y : array-like or None
+        What the user gave.
+    classes : ndarray
+        Labels that are predicted.
+    owner : str
+        Name of the estimator, for errors.
+
+    Returns
+    -------
+    array-like, shape (n_trials,)
+
+    Raises
+    ------
+    ValueError
+        When X knows no labels and none are given, or labels are codes where the classes are names.
+    """
+    given = y is not None
+    if not given:
+        y = check_labels(None, open_trials(X), owner)
+    found = np.unique(np.asarray(y))
+    if len(found) == 0 or np.isin(found, classes).any():
+        return y
+    if not given:
+        raise ValueError(
+            f"the labels that X knows, {found.tolist()}, are none of the classes {classes.tolist()}; give y"
+        )
+    names = [array.dtype.kind in "OUST" for array in (found, classes)]
+    message = f"y has the labels {found[:10].tolist()}, and {owner} tells {classes[:10].tolist()} apart"
+    if names[0] != names[1]:
+        raise ValueError(
+            f"{message}: codes of events are not names. Epochs know the names (leave y out), or translate y "
+            "by {code: name for name, code in epochs.event_id.items()}"
+        )
+    warn_user(f"{message}: none of its predictions can be right")
     return y
 
 

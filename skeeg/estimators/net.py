@@ -7,7 +7,7 @@ import inspect
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback, EpochTimer
@@ -55,6 +55,7 @@ _BATCH_METHODS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 _SHOWN = (
     "classes_",
     "fit",
+    "get_feature_names_out",
     "get_metadata_routing",
     "get_params",
     "history_",
@@ -86,7 +87,7 @@ _SKORCHS = {name for name in dir(NeuralNetClassifier) if not name.startswith("_"
 }
 
 
-class TrialNet(TrainingParameters, NeuralNetClassifier):
+class TrialNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainingParameters, NeuralNetClassifier):
     """A skorch net of trials: components made for the data, and hooks to override.
 
     Everything here is called by ``fit`` and its siblings; a subclass overrides what it wants otherwise:
@@ -284,6 +285,20 @@ class TrialNet(TrainingParameters, NeuralNetClassifier):
     @property
     def _n_features_out(self):
         return getattr(self.module_, "n_features", len(self.classes_))
+
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the features that ``transform`` gives.
+
+        Parameters
+        ----------
+        input_features : ignored
+            Names of what came before, such as channels.
+
+        Returns
+        -------
+        ndarray of str, shape (n_features,)
+        """
+        return super().get_feature_names_out()
 
     @property
     def _recording(self):

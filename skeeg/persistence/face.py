@@ -107,7 +107,8 @@ class Savable(Kept, registered=False):
             return _awaiting_state, (type(self),), held_by(self)
         state = {name: value for name, value in vars(self).items() if name != "_compiled"}
         if self.initialized_ and any(map(is_parametrized, self.module_.modules())):  # torch pickles none
-            state["_states"] = {name: state.pop(f"{name}_").state_dict() for name in _PARTS}
+            made = [name for name in _PARTS if f"{name}_" in state]
+            state["_states"] = {name: state.pop(f"{name}_").state_dict() for name in made}
         if self.initialized_ and self.device_.type != "cpu":
             del state["device_"]
             state = _OnDevice(state)
@@ -118,7 +119,7 @@ class Savable(Kept, registered=False):
     def _make_again(self, states):
         """Make network, loss and optimiser of the parameters, and give them their states."""
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and replaced
-            for name in _PARTS:
+            for name in states:
                 with self._current_init_context(name):
                     getattr(self, f"initialize_{name}")()
                 getattr(self, f"{name}_").load_state_dict(states[name])

@@ -102,7 +102,8 @@ class Reader:
             points = np.frombuffer(data, dtype.byteorder + "u4")
             if points.size and points.max() > 0x10FFFF:
                 raise ValueError("it holds text of characters that there are not")
-        return np.frombuffer(data, dtype).reshape(shape).copy()
+        order = "F" if content.get("columns") else "C"
+        return np.frombuffer(data, dtype).reshape(shape, order=order).copy(order)
 
     def _object(self, entry):
         cls = self._class(entry["object"])
@@ -165,6 +166,7 @@ class Reader:
         if found:
             steps.check(entry["object"], found)
         vars(made).update(found)
+        _set_output(made, entry)
         return made
 
     def _kept(self, cls, entry):
@@ -186,8 +188,7 @@ class Reader:
             vars(made).update(found)
         if found:
             made._check_loaded()
-        if "output" in entry:
-            made.set_output(transform=entry["output"].get("transform"))
+        _set_output(made, entry)
         return made
 
     def _check_network(self, network):
@@ -205,6 +206,12 @@ def _plain(value):
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("it holds a number out of range")
     return value
+
+
+def _set_output(made, entry):
+    """Give an estimator the containers that a file says it makes."""
+    if "output" in entry:
+        made.set_output(transform=entry["output"].get("transform"))
 
 
 def _random_state(kind, key, position, has_gauss, gauss):

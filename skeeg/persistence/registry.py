@@ -72,7 +72,7 @@ def known_classes():
     -------
     dict of str to class
     """
-    return others.classes() | _entered
+    return others.classes() | steps.functions() | _entered
 
 
 def name_of(cls):
@@ -93,4 +93,4 @@ def name_of(cls):
 
 def is_kept(cls):
     """Tell whether files hold objects of a class, and do not merely name it."""
-    return issubclass(cls, Kept) or name_of(cls).startswith(("sklearn.", "pyriemann."))
+    return issubclass(cls, Kept) or name_of(cls).startswith(("sklearn.", "pyriemann.", "mne."))

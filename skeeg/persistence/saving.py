@@ -20,9 +20,10 @@ def save(estimator, path):
     Parameters
     ----------
     estimator : EEGClassifier, transformer of skeeg, or sklearn.pipeline.Pipeline of these
-        Fitted. Steps of a Pipeline may also be those of :mod:`skeeg.baselines` and
-        :mod:`skeeg.recipes`: pyRiemann's Covariances, CSP, MDM and TangentSpace, scikit-learn's FeatureUnion,
-        LinearDiscriminantAnalysis, LogisticRegression, SelectKBest and StandardScaler.
+        Fitted. Steps of a Pipeline may also be those of :mod:`skeeg.baselines` and :mod:`skeeg.recipes`;
+        pyRiemann's Covariances, CSP, MDM and TangentSpace; MNE's CSP, Scaler and Vectorizer; scikit-learn's
+        FeatureUnion, GaussianNB, LinearDiscriminantAnalysis, LinearSVC, LogisticRegression, MinMaxScaler,
+        Normalizer, PCA, RobustScaler, SelectKBest, StandardScaler, SVC and VarianceThreshold.
     path : str or os.PathLike
         The file; replaced where it exists, atomically: a crash leaves the old one. Any name will do;
         ".safetensors" tells other tools what it is.

@@ -110,7 +110,7 @@ class Writer:
         if isinstance(value, np.random.RandomState):
             return {"RandomState": self.encode(value.get_state(), where)}
         if isinstance(value, type) or (
-            isinstance(value, types.FunctionType) and name_of(value)[:6] == "skeeg."
+            isinstance(value, types.FunctionType) and name_of(value).startswith(("skeeg.", "sklearn."))
         ):
             return {"class": self._name(value)}
         if isinstance(value, Pipeline):
@@ -136,7 +136,7 @@ class Writer:
             if step not in (None, "passthrough") and not is_kept(type(step)):
                 raise ValueError(
                     f"step {name!r} of {where} is a {type(step).__name__}, which is not skeeg's, nor one of "
-                    "those of scikit-learn and pyRiemann in skeeg.persistence.steps. Use skops: "
+                    "those of scikit-learn, pyRiemann and MNE in skeeg.persistence.steps. Use skops: "
                     "skops.io.dump(estimator, path)"
                 )
         params = {"steps": pipeline.steps, "transform_input": getattr(pipeline, "transform_input", None)}
@@ -156,14 +156,17 @@ class Writer:
         learned = {
             name: v
             for name, v in vars(value).items()
-            if name not in params and name not in ("_metadata_request", "_sklearn_output_config")
+            if name not in (*params, *steps.MADE_ANEW, "_metadata_request", "_sklearn_output_config")
         }
         if learned.get("kwds") == {}:  # of pyRiemann's Covariances
             del learned["kwds"]
         unknown = sorted(set(learned) - set(steps.LEARNED[steps.name_of(type(value))]))
         if unknown:
             raise _refusal(learned[unknown[0]], f"{where}.{unknown[0]}")
-        return self._object(value, kept, learned, where)
+        entry = self._object(value, kept, learned, where)
+        if "_sklearn_output_config" in vars(value):
+            entry["output"] = value._sklearn_output_config
+        return entry
 
     def _kept(self, value, where):
         params = value.get_params(deep=False)
@@ -218,8 +221,11 @@ class Writer:
             return {"shape": list(array.shape), "objects": self.encode(entries, where)}
         if array.dtype.kind not in ARRAY_KINDS:
             raise ValueError(f"{where} is an array of {array.dtype}, which skeeg.save does not keep")
-        data = torch.from_numpy(np.frombuffer(array.tobytes(), np.uint8).copy())
-        return {"shape": list(array.shape), "dtype": array.dtype.str, "tensor": self._tensor(data)}
+        # products of matrices round as these lie in memory
+        columns = array.flags.f_contiguous and not array.flags.c_contiguous
+        data = torch.from_numpy(np.frombuffer(array.tobytes("F" if columns else "C"), np.uint8).copy())
+        entry = {"shape": list(array.shape), "dtype": array.dtype.str, "tensor": self._tensor(data)}
+        return entry | ({"columns": True} if columns else {})
 
     def _tensor(self, tensor):
         name = f"{len(self.tensors)}"

@@ -6,6 +6,7 @@ What is known about the trials (sampling rate, channel names, labels) travels al
 
 from skeeg.preprocessing.alignment import EuclideanAlignment, RiemannianAlignment
 from skeeg.preprocessing.filtering import BandPass, FilterBank
+from skeeg.preprocessing.flattening import Flatten, Unflatten
 from skeeg.preprocessing.matching import MatchRecording
 from skeeg.preprocessing.resampling import Crop, Resampler
 from skeeg.preprocessing.scaling import Scaler
@@ -18,9 +19,11 @@ __all__ = [
     "EuclideanAlignment",
     "ExponentialMovingStandardizer",
     "FilterBank",
+    "Flatten",
     "MatchRecording",
     "Resampler",
     "RiemannianAlignment",
     "Scaler",
+    "Unflatten",
     "with_target_trials",
 ]

@@ -75,6 +75,35 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
         """
         return self._transform(self._check_trials(X))
 
+    def set_output(self, *, transform=None):
+        """Leave trials as they are, for pipelines whose later steps are to make tables.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            What tables are to be: trials have three axes, and are none.
+
+        Returns
+        -------
+        self
+        """
+        return self
+
+    def get_feature_names_out(self, input_features=None):
+        """Get the names of the channels that come out.
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of str, shape (n_chans,)
+            "channel0", ... where they have no names.
+        """
+        check_is_fitted(self)
+        return np.array(self.ch_names_ or [f"channel{i}" for i in range(self.n_chans_)], dtype=object)
+
     def _learn(self, trials):
         """Learn from the trials of ``fit``; their shape and channel names are learned already."""
 
@@ -115,6 +144,9 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
             vars(self).clear()
             vars(self).update(before)
             raise
+
+    def __init_subclass__(cls, *, auto_wrap_output_keys=None, **kwargs):
+        super().__init_subclass__(auto_wrap_output_keys=auto_wrap_output_keys, **kwargs)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
