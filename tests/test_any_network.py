@@ -140,7 +140,7 @@ def test_what_is_no_network_is_refused_in_a_sentence(module, params, error, mess
 
 
 def test_a_subclass_keeps_its_network():
-    with pytest.raises(TypeError, match=r"network of Named is Powers: leave module out"):
+    with pytest.raises(TypeError, match=r"Named.s network is Powers: leave module out"):
         Named(module=Powers)
     with pytest.raises(ValueError, match="parameter of the estimator itself: give n_filters"):
         make(Listed, module__n_filters=3).fit(*data())

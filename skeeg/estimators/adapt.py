@@ -70,6 +70,33 @@ def find_pretrained(pretrained, cls, ch_names=None, classes=()):
     return found
 
 
+def adapt(net, recording, classes):
+    """Find what a net is to start from, and match its trials to those that this was trained on.
+
+    Parameters
+    ----------
+    net : EEGClassifier
+        With ``pretrained`` and ``missing_channels``.
+    recording : Recording
+        The trials of fit.
+    classes : ndarray
+        Labels of the trials of fit.
+
+    Returns
+    -------
+    source : EEGClassifier or BareWeights
+        What it starts from.
+    recording, channel_map
+        As of :func:`match_recordings`; as they are for bare weights, which say nothing of trials.
+    """
+    network = [net._makes_network] if isinstance(net._makes_network, type) else []
+    source = find_pretrained(net.pretrained, type(net), recording.ch_names, network)
+    if isinstance(source, BareWeights):
+        return source, recording, None
+    warn_of_other_labels(net.pretrained, classes, source.classes_)
+    return source, *match_recordings(recording, source._recording, source.channel_map_, net.missing_channels)
+
+
 def _read(name, classes, ch_names):
     """Read what a name stands for: a file, a decoder of the wheel, or a repository."""
     path = Path(name)

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from skeeg.devices import resolve_device, threads_for_operations
-from skeeg.estimators.adapt import (
-    find_pretrained,
-    fine_tuning,
-    match_recordings,
-    warn_of_other_labels,
-    with_mirror_images,
-)
+from skeeg.estimators.adapt import adapt, fine_tuning, with_mirror_images
 from skeeg.estimators.data import (
     as_tensor,
     check_labels,
@@ -37,12 +29,11 @@ from skeeg.estimators.randomness import Augmenter, own_randomness
 from skeeg.estimators.schedules import schedules
 from skeeg.estimators.training import DivergenceError, Rollback
 from skeeg.estimators.validation import split_trials
-from skeeg.estimators.weights import BareWeights
 from skeeg.modules.base import EEGModule
 from skeeg.modules.losses import DualPrototypeLoss
 from skeeg.persistence import Savable, learned, register
 from skeeg.plain import plain
-from skeeg.trials import check_groups, open_trials, people, warn_of_faults, warn_of_other_units
+from skeeg.trials import check_groups, open_trials, people, warn_of_faults, warn_of_other_units, warn_user
 
 _MANY = 256  # trials of a piece in prediction where a batch is to be all
 
@@ -371,14 +362,10 @@ class EEGClassifier(Savable, TrialNet):
             raise ValueError(f"y has labels {unknown.tolist()} that are not in {self.classes_.tolist()}")
         warn_of_faults(data, self.ch_names_)
         self.scale_ = typical_scale(data)
-        if afresh and self.pretrained is not None and not isinstance(self._source, BareWeights):
+        if afresh and self.pretrained is not None:
             warn_of_another_scale(self.scale_, self._source.scale_)
         if afresh and self.freeze_encoder and self.pretrained is None:
-            warnings.warn(
-                "freeze_encoder=True without pretrained freezes an encoder of random weights",
-                UserWarning,
-                stacklevel=4,
-            )
+            warn_user("freeze_encoder=True without pretrained freezes an encoder of random weights")
 
         with own_randomness(self.random_state, self.device_) as seed:
             train, valid = split_trials(
@@ -435,13 +422,7 @@ class EEGClassifier(Savable, TrialNet):
         self.device_ = resolve_device(self.device)
         self.channel_map_ = None
         if self.pretrained is not None:
-            network = [self._makes_network] if isinstance(self._makes_network, type) else []
-            self._source = find_pretrained(self.pretrained, type(self), recording.ch_names, network)
-        if self.pretrained is not None and not isinstance(self._source, BareWeights):
-            warn_of_other_labels(self.pretrained, classes, self._source.classes_)
-            recording, self.channel_map_ = match_recordings(
-                recording, self._source._recording, self._source.channel_map_, self.missing_channels
-            )
+            self._source, recording, self.channel_map_ = adapt(self, recording, classes)
         self.n_chans_, self.n_times_, self.sfreq_, self.ch_names_ = recording
         self.n_features_in_ = self.n_chans_ * self.n_times_
 
@@ -603,11 +584,9 @@ class EEGClassifier(Savable, TrialNet):
         from skeeg.export import export_onnx
 
         if 1 / _STANDARDISED < self.scale_ < _STANDARDISED:
-            warnings.warn(
+            warn_user(
                 f"the network was trained on trials with a standard deviation of {self.scale_:.2g}, as "
                 "Scaler leaves them: steps before it are not in this file and have to be done before it; "
-                "skeeg.export.export_onnx(pipeline, path) writes the whole Pipeline",
-                UserWarning,
-                stacklevel=2,
+                "skeeg.export.export_onnx(pipeline, path) writes the whole Pipeline"
             )
         export_onnx(self, path)

@@ -153,7 +153,7 @@ def typical_scale(data):
 
 def warn_of_another_scale(scale, pretrained):
     """Point out trials of quite another scale than those of a pretrained network."""
-    if max(scale, pretrained) > _ANOTHER_SCALE * min(scale, pretrained):
+    if pretrained is not None and max(scale, pretrained) > _ANOTHER_SCALE * min(scale, pretrained):
         warn_user(
             f"the median standard deviation of a channel is {scale:.1e}, it was {pretrained:.1e} where "
             "the pretrained network was trained: put the steps that were before it, such as Scaler(), "

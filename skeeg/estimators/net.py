@@ -7,7 +7,7 @@ import inspect
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import Callback, EpochTimer
@@ -28,8 +28,9 @@ from skeeg.estimators.components import (
     takes,
 )
 from skeeg.estimators.data import Recording, read_all
+from skeeg.estimators.features import NamedFeatures
 from skeeg.estimators.iterators import TrialDataset, TrialIterator, find_samplers
-from skeeg.estimators.networks import arguments_of, check_arguments, find_network, make_network
+from skeeg.estimators.networks import arguments_of, make_network
 from skeeg.estimators.parameters import TrainingParameters
 from skeeg.estimators.schedules import schedules
 from skeeg.estimators.training import (
@@ -87,7 +88,7 @@ _SKORCHS = {name for name in dir(NeuralNetClassifier) if not name.startswith("_"
 }
 
 
-class TrialNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainingParameters, NeuralNetClassifier):
+class TrialNet(NamedFeatures, TrainingParameters, NeuralNetClassifier):
     """A skorch net of trials: components made for the data, and hooks to override.
 
     Everything here is called by ``fit`` and its siblings; a subclass overrides what it wants otherwise:
@@ -110,14 +111,10 @@ class TrialNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainingParame
     virtual_params_ = {}
 
     def __init__(self, module=None, **training):
-        cls = type(self)
-        if cls.module is None:
+        if type(self).module is None:
             self.module = module
         elif module is not None:
-            raise TypeError(
-                f"the network of {cls.__name__} is {cls.module.__name__}: leave module out, or give it to "
-                "EEGClassifier(module=...)"
-            )
+            raise TypeError(f"{type(self).__name__}'s network is {self.module.__name__}: leave module out")
         super().__init__(**training)
 
     def __dir__(self):
@@ -128,14 +125,6 @@ class TrialNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainingParame
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
-
-    def _validate_params(self):
-        super()._validate_params()
-        check_arguments(self._makes_network, self.get_params_for("module"), self._get_param_names())
-
-    @property
-    def _makes_network(self):
-        return find_network(self.module, type(self).__name__)
 
     # ----- components, made when the data are known ---------------------------------------------------
 
@@ -209,11 +198,10 @@ class TrialNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainingParame
 
     def _module_params(self):
         """Get the parameters that are arguments of the network, and not of training; ``module__...`` too."""
+        own = BaseEstimator.get_params(self, deep=False).items()
         training = inspect.signature(TrainingParameters.__init__).parameters
-        accepted = arguments_of(self._makes_network)
-        params = BaseEstimator.get_params(self, deep=False)
-        params = {k: plain(v) for k, v in params.items() if k in accepted and k not in training}
-        params |= self.get_params_for("module")
+        accepted = arguments_of(self._makes_network).keys() - training
+        params = {k: plain(v) for k, v in own if k in accepted} | self.get_params_for("module")
         # a module is trained with the network that it is given to, and each fit starts afresh
         return {k: copy.deepcopy(v) if isinstance(v, nn.Module) else v for k, v in params.items()}
 
@@ -281,24 +269,6 @@ class TrialNet(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainingParame
         if "_compiled" not in vars(self):  # kept out of pickles, made again where it is missing
             vars(self)["_compiled"] = torch.compile(self.module_, **self.get_params_for("compile"))
         return self._compiled
-
-    @property
-    def _n_features_out(self):
-        return getattr(self.module_, "n_features", len(self.classes_))
-
-    def get_feature_names_out(self, input_features=None):
-        """Get the names of the features that ``transform`` gives.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Names of what came before, such as channels.
-
-        Returns
-        -------
-        ndarray of str, shape (n_features,)
-        """
-        return super().get_feature_names_out()
 
     @property
     def _recording(self):

@@ -25,7 +25,7 @@ from skeeg.augmentation import Augmentation, is_augmentation
 from skeeg.estimators.components import optimizers
 from skeeg.estimators.iterators import TrialIterator
 from skeeg.estimators.names import unknown
-from skeeg.estimators.networks import arguments_of
+from skeeg.estimators.networks import arguments_of, check_arguments, find_network
 from skeeg.estimators.schedules import schedules
 from skeeg.estimators.validation import check_split
 from skeeg.plain import plain
@@ -291,6 +291,11 @@ class TrainingParameters(BaseEstimator):
         """
         return self._get_metadata_request()
 
+    @property
+    def _makes_network(self):
+        """The class, or function, that makes the network."""
+        return find_network(self.module, type(self).__name__)
+
     def _validate_params(self):
         params = BaseEstimator.get_params(self, deep=False)
         refuse_objects(params)
@@ -311,6 +316,8 @@ class TrainingParameters(BaseEstimator):
                     f"augmentation holds {augmentation!r}; give objects from skeeg.augmentation, or "
                     "transforms of braindecode.augmentation"
                 )
+
+        check_arguments(self._makes_network, self.get_params_for("module"), self._get_param_names())
 
     def __repr__(self, N_CHAR_MAX=700):
         return BaseEstimator.__repr__(self, N_CHAR_MAX)

@@ -27,6 +27,7 @@ class BareWeights(NamedTuple):
 
     name: str
     state: dict
+    scale_: None = None  # of the trials it was trained on: not known
 
 
 def read_weights(path):
