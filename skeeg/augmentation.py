@@ -20,6 +20,16 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skeeg.persistence import Kept
 from skeeg.trials import standard_montage
 
+__all__ = [
+    "Augmentation",
+    "ChannelDropout",
+    "FourierSurrogate",
+    "MirrorLeftRight",
+    "SegmentRecombination",
+    "SmoothTimeMask",
+    "TimeShift",
+]
+
 _PROBABILITY = [Interval(Real, 0, 1, closed="both")]
 
 

@@ -165,7 +165,7 @@ def public_names():
 
 # parts of a baseline; a warning that data sets give; checks that `check_eeg_estimator` runs
 INTERNAL = re.compile(
-    r"baselines\.(mutual_information|Covariances|CSP)|recipes\.standardize_each_trial|testing\.check_(?!eeg_estimator).*"
+    r"baselines\.(mutual_information|Covariances|CSP|MDM|TangentSpace)|recipes\.standardize_each_trial|testing\.check_(?!eeg_estimator).*"
     r"|datasets\.warn_of_one_person_as_several"
 )
 
