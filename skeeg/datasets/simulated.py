@@ -50,6 +50,7 @@ _SUPPRESSION = {
         "n_runs": [Interval(Integral, 1, None, closed="left")],
         "difficulty": [Interval(Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
+        "return_sources": ["boolean"],
     },
     prefer_skip_nested_validation=True,
 )
@@ -65,6 +66,7 @@ def make_motor_imagery(
     n_runs=2,
     difficulty=0.5,
     random_state=None,
+    return_sources=False,
 ):
     """Simulate EEG of people who imagine movements.
 
@@ -91,6 +93,8 @@ def make_motor_imagery(
         0: every imagery suppresses its rhythm almost wholly; 1: not at all, classes cannot be told apart.
     random_state : int, RandomState instance or None, default=None
         Seed. Subjects do not depend on how many there are.
+    return_sources : bool, default=False
+        Give the true sources as well.
 
     Returns
     -------
@@ -100,6 +104,11 @@ def make_motor_imagery(
         Imagined movement.
     metadata : DataFrame
         Columns ``subject``, ``session``, ``run``, counted from 1.
+    sources : DataFrame, shape (n_subjects * 4, 4 + n_chans)
+        With ``return_sources=True`` one row a source of a person: ``subject``, ``source`` ("left hand",
+        "right hand", "feet", "face": what imagining it suppresses), ``mu`` and ``beta`` (its frequencies in
+        Hz), then a column an electrode: what it gets of the source's mu rhythm, as a standard deviation in
+        µV, in the mean over sessions.
 
     Raises
     ------
@@ -139,7 +148,7 @@ def make_motor_imagery(
     ch_names = [name for name in positions if name in _CHANNELS[:n_chans]]
     classes = list(_SUPPRESSION)[:n_classes]
     seeds = np.random.SeedSequence(check_random_state(random_state).randint(2**31)).spawn(n_subjects)
-    X, y, rows = [], [], []
+    X, y, rows, sources = [], [], [], []
     for subject, seed in enumerate(seeds, start=1):
         rng = np.random.default_rng(seed)
         person = _Person(rng, positions, ch_names, sfreq, round(duration * sfreq), difficulty)
@@ -149,8 +158,10 @@ def make_motor_imagery(
             X.append(person.record(labels))
             for run, in_run in enumerate(np.array_split(trials, n_runs), start=1):
                 rows += [(subject, session, run)] * len(in_run)
+        sources.append(person.described(subject))
     metadata = pd.DataFrame(rows, columns=["subject", "session", "run"])
-    return EEGArray(np.concatenate(X), sfreq, ch_names), np.concatenate(y), metadata
+    simulated = EEGArray(np.concatenate(X), sfreq, ch_names), np.concatenate(y), metadata
+    return (*simulated, pd.concat(sources, ignore_index=True)) if return_sources else simulated
 
 
 class _Person:
@@ -174,6 +185,7 @@ class _Person:
         self.background = rng.uniform(5, 8)
         self.latency = rng.uniform(0.3, 0.7)
         self.depth = (1 - difficulty) * rng.uniform(0.75, 1.25)
+        self.topographies = []  # of each session
 
     def record(self, labels):
         """Record one session: (n_trials,) labels -> (n_trials, n_chans, n_times) in µV."""
@@ -209,8 +221,18 @@ class _Person:
             phase = rng.uniform(0, 2 * np.pi, (n_trials, 1, 1))
             X += rng.uniform(0, 2, (n_chans, 1)) * np.sin(2 * np.pi * 50 * time + phase)
         self._add_artefacts(X, electrodes)
-        X *= rng.uniform(0.85, 1.15, (n_chans, 1))  # impedances
+        impedances = rng.uniform(0.85, 1.15, (n_chans, 1))
+        X *= impedances
+        self.topographies.append(self.mu_strength[:, np.newaxis] * areas * impedances[:, 0])
         return X.astype(np.float32)
+
+    def described(self, subject):
+        """The sources as a table, after recording."""
+        import pandas as pd
+
+        about = {"subject": subject, "source": list(_SOURCES), "mu": self.mu, "beta": self.beta}
+        places = pd.DataFrame(np.mean(self.topographies, axis=0), columns=self.ch_names)
+        return pd.concat([pd.DataFrame(about), places], axis=1)
 
     def _suppression(self, labels):
         """Share of amplitude that imagery takes off each source: (n_trials, n_sources, n_times)."""

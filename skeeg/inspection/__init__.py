@@ -3,6 +3,7 @@
 from skeeg.inspection.attention import AttentionDisplay, find_attention
 from skeeg.inspection.calibration import CalibrationCurveDisplay
 from skeeg.inspection.comparison import ConfusionMatricesDisplay, PairedScoresDisplay
+from skeeg.inspection.gradients import Attributions, AttributionsDisplay, find_attributions
 from skeeg.inspection.importance import Importance, ImportanceDisplay, find_importance
 from skeeg.inspection.live import LiveAccuracyDisplay
 from skeeg.inspection.patterns import PatternsDisplay, SpatialPatterns, find_patterns
@@ -15,6 +16,8 @@ from skeeg.inspection.training import TrainingDisplay
 __all__ = [
     "AccuracyRejectionDisplay",
     "AttentionDisplay",
+    "Attributions",
+    "AttributionsDisplay",
     "Audit",
     "AuditDisplay",
     "CalibrationCurveDisplay",
@@ -32,6 +35,7 @@ __all__ = [
     "TrainingDisplay",
     "audit",
     "find_attention",
+    "find_attributions",
     "find_importance",
     "find_patterns",
     "find_prototypes",
