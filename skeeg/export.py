@@ -21,6 +21,7 @@ from torch import nn
 
 from skeeg.files import write_atomically
 from skeeg.modules import SSTDPN, AttentionBaseNet, FBLightConvNet, SincShallowNet
+from skeeg.modules.layers.batch_norm import scale_and_bias
 from skeeg.modules.layers.constraints import renorm_rows
 from skeeg.preprocessing import EuclideanAlignment, Scaler
 from skeeg.preprocessing.references import whitening
@@ -212,8 +213,14 @@ def _head(net):
 
 def _gain_and_offset(norm):
     """Batch normalisation in eval mode as gain * x + offset."""
-    gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return gain, norm.bias - norm.running_mean * gain
+    if norm.running_mean is None:
+        raise ValueError(
+            f"{norm} takes the statistics of each batch, which has no plain form to export; train with "
+            "track_running_stats=True"
+        )
+    weight, bias = scale_and_bias(norm, norm.running_var)
+    gain = weight * (norm.running_var + norm.eps).rsqrt()
+    return gain, bias - norm.running_mean * gain
 
 
 class _FilterAndMix(nn.Sequential):

@@ -118,6 +118,26 @@ def test_any_batch_size_also_without_gradients(clf):
     torch.testing.assert_close(exported.module()(x)[0], to_torch(clf)(x)[0], rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize(
+    "clf",
+    [SSTDPNClassifier(**SST), SincShallowNetClassifier(**SINC), AttentionBaseNetClassifier(**BASE)],
+    ids=lambda clf: type(clf).__name__,
+)
+def test_normalisations_without_affine_or_statistics(clf):
+    kinds = nn.BatchNorm1d, nn.BatchNorm2d
+    norms = [(name, m) for name, m in fitted(clf).module_.named_modules() if isinstance(m, kinds)]
+    for name, norm in norms:
+        other = type(norm)(norm.num_features, affine=False)
+        other.load_state_dict({k: v for k, v in norm.state_dict().items() if k not in ("weight", "bias")})
+        clf.module_.set_submodule(name, other.eval())
+    assert_exports(to_torch(clf), clf)
+    for name, norm in norms:
+        clf.module_.set_submodule(name, type(norm)(norm.num_features, track_running_stats=False))
+    if type(clf) is not SSTDPNClassifier:  # whose normalisation is exported as it is
+        with pytest.raises(ValueError, match="takes the statistics of each batch, which has no plain form"):
+            to_torch(clf)
+
+
 @pytest.mark.parametrize("method", ["standard", "robust", "microvolt"])
 def test_scaling_and_alignment_are_part_of_it(method):
     pipe = fitted(

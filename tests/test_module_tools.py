@@ -428,3 +428,14 @@ def test_another_layer_in_the_place_of_a_normalisation_is_refused(network, make_
 def test_exporting_to_onnx_by_a_trace_names_the_way(network):
     with pytest.raises(RuntimeError, match=r"ONNX knows no Fourier.*skeeg\.export\.export_onnx"):
         torch.onnx.export(network.eval(), (trials(2),), io.BytesIO(), dynamo=False)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("strict", [False, True])
+def test_exporting_to_onnx_by_a_graph_names_the_way(strict, monkeypatch):
+    """The exporter asks for a graph in two ways, of which one takes PyTorch's own question for False."""
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    network = make(SSTDPN).eval()
+    with pytest.raises(Exception, match=r"ONNX knows no Fourier.*skeeg\.export\.export_onnx"):
+        torch.export.export(network, (trials(2),), strict=strict)
+    assert network(trials(2)).shape[0] == 2  # what others compute meanwhile

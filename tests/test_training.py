@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch.callbacks import (
     BatchScoring,
@@ -28,7 +29,13 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from skeeg import EEGClassifier, SincShallowNetClassifier, SSTDPNClassifier
+from skeeg import (
+    EEGArray,
+    EEGClassifier,
+    FBLightConvNetClassifier,
+    SincShallowNetClassifier,
+    SSTDPNClassifier,
+)
 from skeeg.augmentation import TimeShift
 from skeeg.estimators.iterators import TrialIterator
 
@@ -449,6 +456,36 @@ def test_callbacks_read_labels_from_batches(labels):
     assert history["batches_train"].between(0, 1).all()
 
 
+def scoring_callbacks():
+    return [
+        BatchScoring("accuracy", on_train=True, name="train", lower_is_better=False),
+        BatchScoring("accuracy", name="valid", lower_is_better=False),
+    ]
+
+
+def test_batches_that_callbacks_score_are_not_filtered_twice():
+    bank = {"n_bands": [(4, 8), (8, 12)], "win_len": 25, "filter_parameters": {"method": "iir"}, "sfreq": 50}
+    settings = QUICK | bank | {"train_split": 0.25, "max_epochs": 4, "lr": 0.02}
+    unwatched = FBLightConvNetClassifier(**settings).fit(X, Y)
+    clf = FBLightConvNetClassifier(callbacks=scoring_callbacks(), **settings).fit(X, Y)
+    np.testing.assert_allclose(clf.history_["valid"], clf.history_["valid_accuracy"])
+    np.testing.assert_allclose(clf.predict_proba(X), unwatched.predict_proba(X), rtol=1e-4)
+
+
+def test_channels_of_batches_that_callbacks_score_are_mapped_once():
+    """Three channels in another order: mapped twice, they would fit the network as well."""
+    base = PowerClassifier(**QUICK | {"max_epochs": 30, "lr": 0.05}).fit(
+        EEGArray(X, 50.0, ["C3", "Cz", "C4"]), Y
+    )
+    other = EEGArray(X[:, [1, 2, 0]] * [[[1], [1], [9]]], 50.0, ["Cz", "C4", "C3"])
+    settings = QUICK | {"pretrained": FrozenEstimator(base), "train_split": 0.25}
+    unwatched = PowerClassifier(**settings).fit(other, Y)
+    clf = PowerClassifier(callbacks=scoring_callbacks(), **settings).fit(other, Y)
+    assert clf.channel_map_ is not None
+    np.testing.assert_allclose(clf.history_["valid"], clf.history_["valid_accuracy"])
+    np.testing.assert_allclose(clf.predict_proba(other), unwatched.predict_proba(other), rtol=1e-4)
+
+
 def test_callbacks_change_no_training():
     watched = PowerClassifier(callbacks=[Sees()], **QUICK).fit(X, Y)
     np.testing.assert_array_equal(
@@ -460,6 +497,18 @@ def test_a_schedule_of_skorch_acts_alone():
     steps = LRScheduler("StepLR", step_size=1, gamma=0.1)
     clf = PowerClassifier(callbacks=[steps], lr_schedule="constant", lr=0.1, **QUICK).fit(X, Y)
     np.testing.assert_allclose(clf.history_["lr"], [0.1, 0.01])
+
+
+def test_a_schedule_of_skorch_in_further_training():
+    """A single epoch at lr: a schedule by batches acts in it, one by epochs would not."""
+    clf = PowerClassifier(callbacks=[LRScheduler("StepLR", step_size=1)], lr_schedule="constant", **QUICK)
+    with pytest.raises(
+        ValueError, match="changes the learning rate after each epoch, but partial_fit trains one"
+    ):
+        clf.partial_fit(X, Y)
+    steps = LRScheduler("StepLR", step_size=1, gamma=0.5, step_every="batch")
+    clf = PowerClassifier(callbacks=[steps], lr=0.1, **QUICK).partial_fit(X, Y)  # three batches
+    assert clf.optimizer_.param_groups[0]["lr"] == pytest.approx(0.1 / 8)
 
 
 class Stops(Callback):

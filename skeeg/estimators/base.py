@@ -347,7 +347,7 @@ class EEGClassifier(Savable, TrialNet):
 
     def _fit(self, X, y, sample_weight, groups, *, afresh, classes=None, continuing=False):
         self._validate_params()
-        check_callbacks(self.callbacks, self.lr_schedule)
+        check_callbacks(self.callbacks, self.lr_schedule, continuing=continuing)
         trials = open_trials(X)
         y = check_labels(y, trials, type(self).__name__)
         weights = check_weights(sample_weight, y)

@@ -331,11 +331,10 @@ class TrialNet(NamedFeatures, TrainingParameters, NeuralNetClassifier):
 
     def get_iterator(self, dataset, training=False):
         """Make the iterator over a :class:`skeeg.estimators.iterators.TrialDataset`."""
-        # augmentations see the channels of X; then they are mapped
-        maps = self.channel_map_ is not None and not (training and self.augmentation)
+        maps = self.channel_map_ is not None and not self._sees_trials(training)
         # what no training step changes, such as a fixed filter bank; else trials stay shared
         prepares = isinstance(self.module_, EEGModule) and hasattr(self.module_, "prepare")
-        if prepares := prepares and not self.augmentation:
+        if prepares := prepares and not (self.augmentation or self._batches_are_watched):
             first = self._map_channels(dataset.whole[:1])
             prepares = self.module_.prepare(first) is not first
         if maps or prepares:
@@ -359,6 +358,7 @@ class TrialNet(NamedFeatures, TrainingParameters, NeuralNetClassifier):
         if (
             type(iterator) is TrialIterator
             and not self.augmentation
+            and not (self.channel_map_ is not None and self._batches_are_watched)
             and isinstance(self.module_, EEGModule)
             and hasattr(self.module_, "window_sums")
             and not self.freeze_encoder  # its normalisation asks for none
@@ -366,6 +366,10 @@ class TrialNet(NamedFeatures, TrainingParameters, NeuralNetClassifier):
             and self.device_.type != "mps"  # which has no float64
         ):
             iterator.find_sums(self.module_.window_sums)
+
+    def _sees_trials(self, training):
+        """Whether augmentations or callbacks see the channels of X in batches, which are mapped then."""
+        return self._batches_are_watched or bool(training and self.augmentation)
 
     def _map_channels(self, X):
         return X if self.channel_map_ is None else torch.from_numpy(self.channel_map_).to(X) @ X
@@ -447,6 +451,7 @@ class TrialNet(NamedFeatures, TrainingParameters, NeuralNetClassifier):
         X, codes, weights = (part.to(self.device_) for part in (X, codes, weights))
         if self.module_.training and self.augmentation:
             X, codes = self._augmenter(X, codes)
+        if self._sees_trials(self.module_.training):
             X = self._map_channels(X)
         outputs = self.infer(X, features=isinstance(self.criterion_, DualPrototypeLoss))
         logits = outputs["logits"] if isinstance(outputs, dict) else outputs

@@ -87,8 +87,18 @@ def refuse_augmenting_loader(name, make):
         )
 
 
-def check_callbacks(callbacks, lr_schedule):
-    """Refuse what is no callback of skorch's, and a second schedule of the learning rate."""
+def check_callbacks(callbacks, lr_schedule, *, continuing=False):
+    """Refuse what is no callback of skorch's, a second schedule of the learning rate, and one without effect.
+
+    Parameters
+    ----------
+    callbacks : list or other
+        The estimator's parameter.
+    lr_schedule : str
+        The estimator's schedule.
+    continuing : bool, default=False
+        Whether a single epoch is trained, at a constant rate.
+    """
     for entry in callbacks if isinstance(callbacks, list) else []:
         if isinstance(entry, str):
             raise ValueError(
@@ -104,7 +114,16 @@ def check_callbacks(callbacks, lr_schedule):
                 f"callbacks holds {entry!r}: give skorch callbacks, such as skorch.callbacks.EpochScoring("
                 '"f1_macro"), or pairs of a name and a callback'
             )
-        if issubclass(cls, LRScheduler) and lr_schedule != "constant":
+        if not issubclass(cls, LRScheduler):
+            continue
+        if continuing:
+            if getattr(callback, "step_every", "epoch") == "epoch":
+                raise ValueError(
+                    f"the callback {cls.__name__} changes the learning rate after each epoch, but "
+                    "partial_fit trains one, at lr, and begins the next anew: set lr between the calls, or "
+                    'step_every="batch"'
+                )
+        elif lr_schedule != "constant":
             raise ValueError(
                 f"the callback {cls.__name__} and lr_schedule={lr_schedule!r} would both change the learning "
                 'rate: set lr_schedule="constant", or leave the callback out'

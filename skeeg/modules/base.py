@@ -52,6 +52,12 @@ class EEGModule(nn.Module):
     ------
     ValueError
         When the shape of the input does not follow from the arguments, or they contradict each other.
+
+    Notes
+    -----
+    Layers are computed together with their neighbours where that is cheaper. Hooks on the network itself, on
+    activations and on pooling are called; hooks on convolutions, normalisations and ``final_layer`` are not.
+    For features call ``forward_features``.
     """
 
     head_names = ("final_layer", "proto_sep", "proto_cpt")

@@ -110,9 +110,16 @@ def full_precision(tensor):
 
 
 def is_exported_to_onnx():
-    """Whether an exporter to ONNX reads the code."""
+    """Whether an exporter to ONNX reads the code; another thread may compute meanwhile."""
+    return computes_plainly() and _is_any_exported_to_onnx()
+
+
+def _is_any_exported_to_onnx():
     onnx = sys.modules.get("torch.onnx")  # importing it takes a tenth of a second; who exports has done so
     return onnx is not None and onnx.is_in_onnx_export()
+
+
+_is_any_exported_to_onnx._dynamo_marked_constant = True  # which takes PyTorch's own function for False
 
 
 def version(tensor):
