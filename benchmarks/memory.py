@@ -30,6 +30,8 @@ INPUTS = (
     "Epochs",
     "Epochs, not loaded",
     "float32, Pipeline(Scaler(), net)",
+    "float32, Pipeline(Scaler(lazy=True), net)",
+    "memory map, Pipeline(Scaler(lazy=True), net)",
 )
 
 
@@ -44,7 +46,7 @@ def make_trials(n_trials, dtype):
 
 def make_input(kind, n_trials, folder):
     """Trials of a kind, of which what is not held in memory lies in a folder."""
-    if kind == "memory map":
+    if kind.startswith("memory map"):
         return np.load(folder / "X.npy", mmap_mode="r")
     if kind.startswith("Epochs"):
         raw = mne.io.read_raw_fif(folder / "trials_raw.fif", preload=False, verbose="error")
@@ -84,7 +86,7 @@ def measure(kind, network, n_trials, folder):
     warnings.simplefilter("ignore")
     net = getattr(skeeg, network)(max_epochs=2, verbose=0, random_state=0, sfreq=SFREQ)
     if "Scaler" in kind:
-        net = make_pipeline(skeeg.Scaler(), net)
+        net = make_pipeline(skeeg.Scaler(lazy="lazy" in kind), net)
     y = np.arange(n_trials) % 2
     few = make_trials(64, "float32")
     net.fit(few, y[:64]).predict(few)  # libraries, threads and their buffers are there now

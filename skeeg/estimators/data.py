@@ -368,8 +368,8 @@ def read_all(reader):
     if reader.read(0, 1).flags.writeable:
         return reader.read()
     data = np.empty(reader.shape, reader.dtype)  # filled a few at a time, as pages of a mapped file count too
-    for first, few in zip(range(0, len(data), 64), reader.batches(64), strict=True):
-        data[first : first + 64] = few
+    for first, few in zip(range(0, len(data), 16), reader.batches(16), strict=True):
+        data[first : first + 16] = few
     return data
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
 from skeeg.persistence import learned
 from skeeg.preprocessing.base import TrialTransformer
-from skeeg.trials import MICROVOLTS_PER_VOLT, EEGArray, holds_epochs
+from skeeg.trials import MICROVOLTS_PER_VOLT, EEGArray, LazyTrials, holds_epochs
 
 # The interquartile range of a normal distribution, in standard deviations.
 NORMAL_IQR = 1.3489795003921634
-_FEW_TRIALS = 16  # that are scaled at a time
 
 
 class Scaler(TrialTransformer):
@@ -25,6 +26,10 @@ class Scaler(TrialTransformer):
         by 1.349, so that it equals the standard deviation of normal data): artefacts then weigh little.
         "microvolt" turns arrays in volts into µV and learns nothing; it guesses no unit: every plain array
         is multiplied by 1e6, while ``mne.Epochs`` and :class:`skeeg.EEGArray` are in µV already.
+    lazy : bool, default=False
+        Let ``transform`` give :class:`skeeg.trials.LazyTrials`, which are scaled when they are read: a
+        Pipeline of this and a network then predicts in no more memory than a batch takes. X has to stay as it
+        is until then; ``numpy.asarray`` makes an array of them.
 
     Attributes
     ----------
@@ -58,16 +63,22 @@ class Scaler(TrialTransformer):
     >>> Z = Scaler().fit_transform(X)
     >>> Z.std(axis=(0, 2)).round(6).tolist()
     [1.0, 1.0, 1.0]
+    >>> Scaler(lazy=True).fit_transform(X).shape
+    (30, 3, 200)
     """
 
     _learned = TrialTransformer._learned | {
         "center_": learned.array(np.float64, "n_chans_"),
         "scale_": learned.positive(learned.array(np.float64, "n_chans_")),
     }
-    _parameter_constraints = {"method": [StrOptions({"standard", "robust", "microvolt"})]}
+    _parameter_constraints = {
+        "method": [StrOptions({"standard", "robust", "microvolt"})],
+        "lazy": ["boolean"],
+    }
 
-    def __init__(self, method="standard"):
+    def __init__(self, method="standard", *, lazy=False):
         self.method = method
+        self.lazy = lazy
 
     def _learn(self, trials):
         data = trials.data
@@ -88,7 +99,8 @@ class Scaler(TrialTransformer):
         self.scale_ = np.where(constant, 1.0, scale)
 
     def transform(self, X):  # documented where it is inherited from
-        return self._in_pieces(X, lambda data, center, scale: np.divide(data - center, scale))
+        trials = self._computed(X, _scaled)
+        return trials if self.lazy else _array_of(trials)
 
     def inverse_transform(self, X):
         """Undo ``transform``.
@@ -103,20 +115,28 @@ class Scaler(TrialTransformer):
         ndarray, shape (n_trials, n_chans, n_times)
             Trials in the unit of ``fit``.
         """
-        return self._in_pieces(X, lambda data, center, scale: data * scale + center)
+        return _array_of(self._computed(X, _unscaled))
 
-    def _in_pieces(self, X, compute):
-        """Compute a few trials at a time: X that has to be converted first is never there as a whole."""
+    def _computed(self, X, compute):
         trials = self._open(X)
         known = self.method == "microvolt" and _is_microvolt(X)
         center, scale = (np.zeros(1), np.ones(1)) if known else (self.center_, self.scale_)
         center, scale = (values.astype(trials.dtype)[:, np.newaxis] for values in (center, scale))
-        data = np.empty(trials.shape, trials.dtype)
-        first = 0
-        for few in trials.batches(_FEW_TRIALS):
-            data[first : first + len(few)] = compute(few, center, scale)
-            first += len(few)
-        return trials.trials(data).wrap(data)
+        return LazyTrials.of(trials, partial(compute, center=center, scale=scale))
+
+
+def _scaled(data, center, scale):
+    return (data - center) / scale
+
+
+def _unscaled(data, center, scale):
+    return data * scale + center
+
+
+def _array_of(trials):
+    """Compute a few trials at a time: X that has to be converted first is never there as a whole."""
+    data = np.asarray(trials)
+    return trials.held.trials(data).wrap(data)
 
 
 def _is_microvolt(X):

@@ -9,7 +9,7 @@ from skeeg.trials.checks import (
     warn_of_other_units,
     warn_user,
 )
-from skeeg.trials.containers import MICROVOLTS_PER_VOLT, epochs_labels, holds_epochs
+from skeeg.trials.containers import MICROVOLTS_PER_VOLT, LazyTrials, epochs_labels, holds_epochs
 from skeeg.trials.faults import find_faults, warn_of_faults
 from skeeg.trials.montage import absent_channels, channel_key, channel_map, enough_channels, standard_montage
 from skeeg.trials.reading import TrialReader, Trials, as_trials, open_trials
@@ -17,6 +17,7 @@ from skeeg.trials.reading import TrialReader, Trials, as_trials, open_trials
 __all__ = [
     "MICROVOLTS_PER_VOLT",
     "EEGArray",
+    "LazyTrials",
     "TrialReader",
     "Trials",
     "absent_channels",

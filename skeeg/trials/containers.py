@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -22,6 +22,7 @@ from skeeg.trials.array import EEGArray
 from skeeg.trials.checks import same_rate
 
 MICROVOLTS_PER_VOLT = 1e6
+_FEW_TRIALS = 16  # that are computed at a time
 _PLAIN = (int, float, list, tuple, str, bytes)
 # the axes of an xarray.DataArray, as they are called
 _AXES = (
@@ -114,6 +115,60 @@ class _ItemsSource(Source):
         return trial
 
 
+@dataclass
+class LazyTrials(Source):
+    """Trials that are computed when they are read, a few at a time by whatever takes trials here.
+
+    ``numpy.asarray`` computes them all; a slice, those in it.
+
+    Attributes
+    ----------
+    held : TrialReader
+        The trials that they are made of.
+    shape, dtype, sfreq, ch_names, tmin
+        As of :class:`Source`.
+    compute : callable
+        Makes trials, (n_trials, n_chans, n_times), of trials.
+    """
+
+    compute: Callable = None
+
+    @classmethod
+    def of(cls, reader, compute):
+        """Compute each trial of a :class:`skeeg.trials.TrialReader`; the shape remains."""
+        known = {"sfreq": reader.sfreq, "ch_names": reader.ch_names, "tmin": reader.tmin}
+        return cls(reader, reader.shape, reader.dtype, **known, compute=compute)
+
+    @property
+    def ndim(self):
+        """Number of dimensions, 3."""
+        return len(self.shape)
+
+    def read(self, start, stop):
+        """Compute the trials from ``start`` to ``stop``."""
+        trials = self.compute(self.held.read(start, stop))
+        self.held.release()
+        return trials
+
+    def labels(self):
+        """Get the class of each trial, or None."""
+        return self.held.labels
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, key):
+        return np.asarray(self)[key]
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("these trials are computed when they are read: an array of them is a new one")
+        array = np.empty(self.shape, self.dtype)
+        for start in range(0, len(self), _FEW_TRIALS):
+            array[start : start + _FEW_TRIALS] = self.read(start, min(start + _FEW_TRIALS, len(self)))
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+
 def is_epochs(X):
     """Tell whether X is an ``mne.Epochs`` of any kind; imports MNE only where it is loaded already."""
     return "mne" in sys.modules and isinstance(X, sys.modules["mne"].BaseEpochs)
@@ -171,6 +226,8 @@ def find_source(X):
     if isinstance(X, EEGArray):
         array = numbers(np.asarray(X))
         return Source(array, array.shape, array.dtype, X.sfreq, X.ch_names, X.labels, X.tmin)
+    if isinstance(X, LazyTrials):
+        return X
     if holds_epochs(X):
         return _of_epochs([X] if is_epochs(X) else X)
     _refuse_what_holds_no_trials(X)

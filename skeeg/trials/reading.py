@@ -11,7 +11,7 @@ from skeeg.trials.array import EEGArray
 from skeeg.trials.checks import LARGEST_VALUE, check_values, order_of_channels
 from skeeg.trials.containers import file_map, find_source, holds_epochs, numbers
 
-_PIECE = 2**22  # bytes of trials that are converted at a time
+_PIECE = 2**20  # bytes of trials that are converted at a time
 
 
 class Trials(NamedTuple):
@@ -139,8 +139,7 @@ class TrialReader:
             part = data[first - start : first - start + size]
             with np.errstate(over="ignore"):  # what becomes infinite is named below
                 part[...] = self._raw(first, min(first + size, stop))
-            if self._map is not None:
-                self._map.madvise(mmap.MADV_DONTNEED)
+            self.release()
             self._check(part)
         return data
 
@@ -161,8 +160,13 @@ class TrialReader:
             batch = self.read(start, start + size)
             if self._map is not None:
                 batch = np.array(batch)
-                self._map.madvise(mmap.MADV_DONTNEED)
+                self.release()
             yield batch
+
+    def release(self):
+        """Give pages of a mapped file back, which count as memory of this process; they can be read again."""
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def trials(self, data=None):
         """Read all trials, and what is known about them, as :class:`Trials`; or take data made of them."""
