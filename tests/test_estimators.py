@@ -109,6 +109,16 @@ def test_check_eeg_estimator_names_what_failed():
         check_eeg_estimator(quick(Forgetful, max_epochs=1))
 
 
+def test_a_signature_without_training_names_its_own_parameters_alone():
+    class Fixed(EEGClassifier):
+        def __init__(self, width=3, lr=0.1):
+            super().__init__(lr=lr)
+            self.width = width
+
+    assert list(inspect.signature(Fixed).parameters) == ["width", "lr"]
+    assert Fixed(width=4).get_params() == {"lr": 0.1, "width": 4}
+
+
 def test_signature_lists_every_parameter():
     parameters = inspect.signature(SSTDPNClassifier).parameters
     assert {"spt_attn_mode", "compactness_weight", "max_epochs", "random_state"} <= set(parameters)

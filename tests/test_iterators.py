@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from skeeg.estimators.iterators import TrialDataset, TrialIterator
+from skeeg.modules.layers.window_sums import carried_sums
 
 
 def make_dataset(n=7, y=None):
@@ -100,3 +101,18 @@ def test_a_subset_gives_its_trials_in_its_order_without_a_copy():
         assert (numbers(batch), codes.tolist(), weights.tolist()) == ([4, 0, 4], [1, 0, 1], [4.5, 0.5, 4.5])
     order = [n for batch in TrialIterator(subset, batch_size=1, shuffle=True) for n in numbers(batch)]
     assert sorted(order) == [0, 4, 4]
+
+
+@pytest.mark.parametrize(
+    "n_trials, n_sums, kept", [(40, 1, True), (40, 2, False), (4, 8, True), (4, 9, False)]
+)
+def test_sums_are_kept_where_they_take_little_memory(n_trials, n_sums, kept, monkeypatch):
+    """Trials of 8 numbers: an eighth of that for many trials, for few all of it."""
+    monkeypatch.setattr("skeeg.estimators.iterators._SMALL", 4 * 4 * 8)
+    iterator = TrialIterator(make_dataset(n_trials), batch_size=8)
+    iterator.find_sums(lambda trials: trials.flatten(1)[:, :1].repeat(1, n_sums))
+    for batch in iterator:
+        sums = carried_sums(batch[0])
+        assert (sums is not None) == kept
+        if kept:
+            assert sums[:, 0].tolist() == numbers(batch)

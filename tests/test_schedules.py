@@ -116,3 +116,11 @@ def test_plateau_by_default_halves_after_ten_epochs_without_end():
     assert seen[10] == 0.1
     assert seen[11] == 0.05
     assert seen[110] == pytest.approx(0.1 / 2**10)
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 2])
+def test_cosine_of_one_step_an_epoch(warmup):
+    rise = [0.1 * (step + 1) / (warmup + 1) for step in range(warmup)]
+    n_falls = 5 - warmup
+    fall = [0.05 * (1 + math.cos(math.pi * step / n_falls)) for step in range(n_falls)]
+    assert rates("cosine", 5, 1, warmup_epochs=warmup) == pytest.approx(rise + fall)

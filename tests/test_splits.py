@@ -257,6 +257,13 @@ def test_own_trials_are_nested_balanced_and_the_person_s_own(data):
         )
 
 
+def test_own_trials_of_three_classes_take_turns():
+    y = np.tile(["feet", "left", "right", "right"], 12)
+    metadata = pd.DataFrame({"subject": np.repeat([1, 2], 24)})
+    for fold in of_step(calibration_folds(y, metadata, own_trials=[6], n_splits=3), "6"):
+        assert np.unique(y[fold.own], return_counts=True)[1].tolist() == [2, 2, 2]
+
+
 def test_the_other_people_are_those_of_cross_subject(data):
     _, y, metadata = data
     folds = calibration_folds(y, metadata, n_splits=3, own_trials=[0, 4])

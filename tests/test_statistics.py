@@ -161,6 +161,8 @@ def test_the_interval_of_a_mean_is_students():
     np.testing.assert_allclose(mean_interval(values), expected)
     assert mean_interval(values, 0.5)[0] > expected[0]
     assert np.isnan(mean_interval([0.3])).all()
+    half = t.ppf(0.975, 1)  # two values at a distance of 2 from their mean
+    np.testing.assert_allclose(mean_interval([1, 5]), [3 - 2 * half, 3 + 2 * half])
 
 
 def test_holm_leaves_out_what_was_not_tested():
