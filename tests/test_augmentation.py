@@ -161,6 +161,7 @@ def test_surrogates_keep_spectrum_and_covariance_of_every_frequency(n_times):
     assert np.corrcoef(X.flatten(), Z.flatten())[0, 1] < 0.3
     near, _ = augmented(FourierSurrogate(0.05), X, y, probability=1.0)
     assert np.corrcoef(X.flatten(), near.flatten())[0, 1] > 0.9
+    assert_close(torch.fft.rfft(near).abs(), before.abs(), rtol=1e-9, atol=1e-9)
 
 
 def test_time_mask_fades_one_stretch_and_leaves_the_rest():

@@ -37,6 +37,7 @@ from skeeg import (
     SSTDPNClassifier,
 )
 from skeeg.augmentation import TimeShift
+from skeeg.estimators.components import check_log_probabilities
 from skeeg.estimators.iterators import TrialIterator
 
 RNG = np.random.default_rng(0)
@@ -551,3 +552,13 @@ def test_ctrl_c_stops_a_search(handler):
 def test_partial_fit_reads_no_options_of_a_schedule():
     clf = PowerClassifier(lr_schedule__pct_start=0.2, lr=0.07, **QUICK).partial_fit(X, Y)
     assert clf.history_["lr"].tolist() == [0.07]
+
+
+@pytest.mark.parametrize("off, refused", [(0.005, False), (-0.005, False), (0.015, True), (-0.015, True)])
+def test_how_far_from_log_probabilities_is_rounding(off, refused):
+    log_probabilities = torch.log_softmax(torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), 1)
+    if refused:
+        with pytest.raises(ValueError, match="takes logarithms of probabilities"):
+            check_log_probabilities(log_probabilities + off)
+    else:
+        check_log_probabilities(log_probabilities + off)

@@ -36,12 +36,11 @@ from skeeg.plain import plain
 from skeeg.trials import check_groups, open_trials, people, warn_of_faults, warn_of_other_units, warn_user
 
 _MANY = 256  # trials of a piece in prediction where a batch is to be all
+_STANDARDISED = 3  # EEG in µV varies by more
 
 # what files may name, in rooms below that do not know of files
 register(DualPrototypeLoss)
 register(TrialIterator)
-
-_STANDARDISED = 3  # EEG in µV varies by more
 
 
 class EEGClassifier(Savable, TrialNet):
