@@ -359,7 +359,7 @@ class MeanLoss(nn.Module):
             "give the class, torch.optim.SGD",
         ),
         (SSTDPNClassifier, {"activation": nn.ELU()}, "give the class, torch.nn.ELU"),
-        (PowerClassifier, {"augmentation": nn.Dropout()}, "Augmentation.*Dropout"),
+        (PowerClassifier, {"augmentation": nn.Dropout()}, "augmentation holds Dropout.*skeeg.augmentation"),
         (PowerClassifier, {"augmentation": [nn.Dropout()]}, "holds Dropout.*skeeg.augmentation"),
         (PowerClassifier, {"loss": nn.NLLLoss}, "takes logarithms of probabilities.*cross_entropy"),
         (PowerClassifier, {"loss": nn.NLLLoss()}, "takes logarithms of probabilities"),
@@ -371,7 +371,7 @@ class MeanLoss(nn.Module):
             {"loss": nn.CrossEntropyLoss(), "criterion__label_smoothing": 0.1},
             "criterion__label_smoothing cannot be set",
         ),
-        (PowerClassifier, {"callbacks": ["EarlyStopping"]}, "holds 'EarlyStopping'.*give skorch callbacks"),
+        (PowerClassifier, {"callbacks": ["EarlyStopping"]}, "holds the text .EarlyStopping..*skorch.callbacks.EpochScoring"),
         (PowerClassifier, {"callbacks": [("stop", "EarlyStopping")]}, "give skorch callbacks"),
         (
             PowerClassifier,
