@@ -266,12 +266,22 @@ def test_a_state_goes_on_where_it_was(name, moment, pipelines, stream):
     assert all(same(a, b) for a, b in zip(reversed(whole), reversed(again), strict=False))
 
 
-def test_a_state_of_another_decoder_is_refused(pipelines):
+def test_a_state_of_another_decoder_or_damaged_is_refused(pipelines, stream):
     decoder = decoder_of(pipelines["csp"])
     with pytest.raises(ValueError, match="of another pipeline, stream or window"):
         decoder.restore(decoder_of(pipelines["csp"], step=0.2).state())
     with pytest.raises(ValueError, match="no state of a LiveDecoder"):
         decoder.restore({"window": np.zeros(3)})
+    decoder.push(stream[:, :450])
+    before = decoder.state()
+    for name, value in (
+        ("window", np.zeros((5, 3))),
+        ("filter", np.full((4, 5, 2), np.nan)),
+        ("counts", [1]),
+    ):
+        with pytest.raises(ValueError, match=f"the state is damaged: .*{name}"):
+            decoder.restore(before | {name: np.array(value)})
+    assert all(np.array_equal(value, before[name]) for name, value in decoder.state().items())
     resampled = LiveDecoder(
         load_pretrained("left-right-hand", verbose=False),
         sfreq=250,

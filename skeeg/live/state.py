@@ -48,6 +48,9 @@ def restore_state(decoder, state):
             "the state is of another pipeline, stream or window: make the LiveDecoder with the same "
             "pipeline and settings"
         )
+    wrong = [name for name, shape in _shapes(decoder).items() if not _fits(state.get(name), shape)]
+    if wrong or len(counts) != len(_COUNTS):
+        raise ValueError(f"the state is damaged: {wrong or ['counts']} are not what such a decoder keeps")
     for name, value in zip(_COUNTS, counts, strict=True):
         setattr(decoder, name, value)
     decoder._resampler.n_out = n_out
@@ -60,6 +63,41 @@ def restore_state(decoder, state):
     for i, alignment in enumerate(decoder._alignments):
         seen = tuple(state[f"alignment{i}_{name}"] for name in _SEEN if f"alignment{i}_{name}" in state)
         alignment.seen_ = {None: (int(seen[0]), *seen[1:])} if seen else {}
+
+
+def _shapes(decoder):
+    """Shapes of what a state holds, None where any length will do."""
+    plan = decoder._plan
+    n_used = len(plan.used)
+    n_chans = n_used if plan.matrix is None else len(plan.matrix)
+    shapes = {
+        "powers": (None, n_chans),
+        "waiting": (n_used, None),
+        "window": (n_chans, plan.n_times),
+        "last": (n_used,),
+        "stamp": (),
+        "evidence": (len(plan.classes),),
+    }
+    if plan.sos is not None:
+        shapes["filter"] = (len(plan.sos), n_chans, 2)
+    if plan.up != plan.down:
+        shapes["past"] = (n_chans, decoder._resampler.length)
+    for i, alignment in enumerate(decoder._alignments):
+        n = alignment.n_chans_
+        shapes |= dict(
+            zip((f"alignment{i}_{name}" for name in _SEEN), ((), (n, n), (n,), (None, n, n)), strict=True)
+        )
+    return shapes
+
+
+def _fits(value, shape):
+    """Tell whether an array has a shape and holds finite numbers; what is not there fits."""
+    if value is None:
+        return True
+    same = value.ndim == len(shape) and all(
+        n in (None, own) for n, own in zip(shape, value.shape, strict=True)
+    )
+    return same and value.dtype.kind in "fi" and bool(np.isfinite(value).all())
 
 
 def _fingerprint(decoder):
