@@ -282,7 +282,7 @@ def _gradients(network, module, method, n_steps):
 
 
 class AttributionsDisplay:
-    """Contributions to each class on the head, over frequencies and time, beside those of randomised networks.
+    """Contributions to each class on the head, over frequency and time, beside those of random networks.
 
     Parameters
     ----------

@@ -157,7 +157,7 @@ def find_importance(
     >>> from skeeg.baselines import make_csp_lda
     >>> from skeeg.datasets import make_motor_imagery
     >>> from skeeg.inspection import find_importance
-    >>> X, y, metadata = make_motor_imagery(3, n_trials=40, n_chans=5, difficulty=0, random_state=0)
+    >>> X, y, metadata = make_motor_imagery(3, n_trials=40, n_chans=3, difficulty=0, random_state=0)
     >>> people = metadata["subject"].to_numpy()
     >>> csp = make_csp_lda().fit(X[people == 1], y[people == 1])
     >>> others = people != 1
