@@ -11,6 +11,9 @@ import warnings
 from pathlib import Path
 
 from skeeg._version import __version__
+from skeeg.inspection.command import HELP as HELP_OF_INSPECT
+from skeeg.inspection.command import add_arguments as add_inspect_arguments
+from skeeg.inspection.command import inspect as run_inspect
 from skeeg.live.command import add_arguments as add_live_arguments
 from skeeg.live.command import live as run_live
 
@@ -52,7 +55,7 @@ def main(argv=None):
     """
     parser = _OneLineParser(prog="skeeg", description="Decode EEG with deep networks and baselines.")
     parser.add_argument("--version", action="version", version=f"skeeg {__version__}")
-    names = "compare|predict|live|pretrained"
+    names = "compare|predict|inspect|live|pretrained"
     commands = parser.add_subparsers(dest="command", required=True, metavar=names)
     compare = commands.add_parser(
         "compare",
@@ -68,6 +71,14 @@ def main(argv=None):
         " Writes CSV: file, trial, label and the probability of each class.",
     )
     _add_predict_arguments(predict)
+    inspect = commands.add_parser(
+        "inspect",
+        help="draw what a decoder uses: on the scalp, in Hz, in time",
+        description=HELP_OF_INSPECT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_inspect_arguments(inspect)
+    _add_data_arguments(inspect)
     live = commands.add_parser(
         "live",
         help="decode an amplifier's stream, or a recording as if it were one",
@@ -88,6 +99,8 @@ def main(argv=None):
                 return _list_decoders()
             if arguments.command == "predict":
                 return _predict(arguments, predict.error)
+            if arguments.command == "inspect":
+                return _inspect(arguments, inspect.error)
             if arguments.command == "live":
                 return run_live(arguments, _say, live.error)
             return _compare(arguments, compare.error)
@@ -123,6 +136,11 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def _add_compare_arguments(parser):
+    _add_data_arguments(parser)
+    _add_comparing_arguments(parser)
+
+
+def _add_data_arguments(parser):
     parser.add_argument(
         "--data",
         nargs="+",
@@ -164,6 +182,9 @@ def _add_compare_arguments(parser):
         metavar="4-38",
         help="pass band in Hz of recordings (--events, eegbci, moabb), filtered before they are cut",
     )
+
+
+def _add_comparing_arguments(parser):
     parser.add_argument(
         "--pipelines",
         type=_names,
@@ -245,6 +266,22 @@ def _list_decoders():
         channels = textwrap.fill(decoder.channels, 100, initial_indent="  ", subsequent_indent="  ")
         _say(f"\n{decoder.name}\n{channels}\n  {decoder.card}")
     return 0
+
+
+def _inspect(arguments, error):
+    """Write the figures of a decoder. `error` ends the process with one line."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        try:
+            X, y, metadata = _load(arguments, error)
+            written, left_out = run_inspect(arguments.model, X, y, metadata, arguments.out, arguments.seed)
+        except (ValueError, TypeError, OSError) as wrong:
+            error(str(wrong))
+    _note(caught)
+    for name, why in left_out.items():
+        print(f"note: no {name}: {why}", file=sys.stderr)
+    _say(f"written to {arguments.out}: {', '.join(written)}")
+    return 0 if written else 1
 
 
 def _predict(arguments, error):

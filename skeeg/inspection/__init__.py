@@ -3,6 +3,7 @@
 from skeeg.inspection.attention import AttentionDisplay, find_attention
 from skeeg.inspection.calibration import CalibrationCurveDisplay
 from skeeg.inspection.comparison import ConfusionMatricesDisplay, PairedScoresDisplay
+from skeeg.inspection.figures import write_figures
 from skeeg.inspection.gradients import Attributions, AttributionsDisplay, find_attributions
 from skeeg.inspection.importance import Importance, ImportanceDisplay, find_importance
 from skeeg.inspection.live import LiveAccuracyDisplay
@@ -40,4 +41,5 @@ __all__ = [
     "find_patterns",
     "find_prototypes",
     "find_spectra",
+    "write_figures",
 ]

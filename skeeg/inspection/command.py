@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 HELP = """\
-Write what a decoder uses: its patterns on the scalp, what its filters pass in Hz, its attention and prototypes,
-what its accuracy loses without channels, bands and times, and its gradients (where Captum is installed), each as a
-figure and as a table of the same name. Trials should be of people that it was not trained on.
+Draw what a decoder uses: its patterns on the scalp, what its filters pass in Hz, its attention and prototypes,
+what its accuracy loses without channels, bands and times, and its gradients (where Captum is installed), each
+as a figure and as a table of the same name. Trials should be of people that it was not trained on.
 
-The model is a file that skeeg.save or `save` of a classifier has written, a decoder that comes with skeeg, or its task,
-left-right-hand."""
+The model is a file that skeeg.save (or `save` of a classifier) has written, a decoder that comes with skeeg,
+or its task, left-right-hand."""
 
 
 def add_arguments(parser):
@@ -62,7 +62,9 @@ def inspect(model, X, y, metadata, out, seed=0):
     elif path.suffix or "/" in model:
         raise ValueError(f"no file {model}")
     else:
-        decoder = load_pretrained(model, ch_names=X.ch_names, sfreq=X.sfreq, alignment="causal", verbose=False)
+        decoder = load_pretrained(
+            model, ch_names=X.ch_names, sfreq=X.sfreq, alignment="causal", verbose=False
+        )
     unknown = sorted(set(y.tolist()) - set(decoder.classes_.tolist()), key=str)
     if unknown:
         raise ValueError(f"the trials have labels {unknown}, the decoder knows {decoder.classes_.tolist()}")

@@ -71,7 +71,9 @@ def write_figures(estimator, X, y, groups, folder, *, title="", n_repeats=3, ran
         return display, display.importance.table
 
     def patterns():
-        display = PatternsDisplay.from_estimator(estimator, *held_out, groups=groups, title=title, figure=Figure())
+        display = PatternsDisplay.from_estimator(
+            estimator, *held_out, groups=groups, title=title, figure=Figure()
+        )
         return display, display.patterns.to_frame()
 
     def spectra():
