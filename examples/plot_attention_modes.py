@@ -58,7 +58,7 @@ for row in order[::-1]:
 # Hands whose gates differ are told apart by the gate alone; where they lie on each other, the gate weighs a
 # channel for all trials alike.
 excited = make_pipeline(Scaler(), network.set_params(attention_mode="se")).fit(X, y)
-kept = []
+kept: list[torch.Tensor] = []
 
 
 def keep(block, given, gated):

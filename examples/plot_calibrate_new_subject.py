@@ -69,8 +69,8 @@ for row, person in enumerate(range(16, 21)):
 
 # %%
 # Means over the five people; the bars are standard errors, which end at 1. The ways stand a little beside
-# each other, as some are (nearly) the same: a network adapted gently predicts what its frozen encoder does,
-# and neither changes much of what the fifteen taught it.
+# each other, as two coincide: trained so gently, with its encoder frozen, the head goes on to say what the
+# fifteen taught it.
 figure, ax = plt.subplots(figsize=(7, 5.5), layout="constrained")
 for i, (way, scores) in enumerate(accuracy.items()):
     mean, half = scores.mean(axis=0), scores.std(axis=0, ddof=1) / np.sqrt(len(scores))

@@ -86,12 +86,12 @@ modes = {
     "half of the trials,\nwith labels": "train_and_target_labeled_50p",
 }
 scores = {}
-with tempfile.TemporaryDirectory() as folder:
+with tempfile.TemporaryDirectory() as cache:
     for label, mode in modes.items():
         evaluation = CrossSubjectEvaluation(
             paradigm=LeftRightImagery(fmin=4, fmax=38),
             datasets=[People()],
-            hdf5_path=folder,
+            hdf5_path=cache,
             suffix=mode,
             cs_mode=mode,
             random_state=0,

@@ -38,7 +38,11 @@ after = pipeline.fit(X, y)[-1].bands_
 print(f"cut-offs moved by {np.abs(after - before).mean():.2f} Hz on average")
 
 # %%
-# One row a filter, in the order of where it ended.
+# One row a filter, in the order of where it ended. Some bands have all but collapsed: nothing in the training
+# keeps them wide. Such a filter is not silent. It lasts only a fraction of a second, and passes no less than
+# the reciprocal of that, whatever its cut-offs say: read it as a band of this width around its dot.
+length = pipeline[-1].time_filter_len / X.sfreq
+print(f"filters last {length:.2f} s and tell frequencies apart to about {1 / length:.0f} Hz")
 order = np.argsort(after.mean(axis=1))
 rows = np.arange(len(order))
 figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
@@ -47,9 +51,20 @@ for low, high, label in ((8, 13, "mu"), (13, 30, "beta")):
     ax.annotate(label, ((low + high) / 2, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom")
 ax.hlines(rows + 0.15, *before[order].T, color="0.6", lw=2, label="before training")
 ax.hlines(rows - 0.15, *after[order].T, color="#0072B2", lw=2, label="after training")
+ax.plot(after[order].mean(axis=1), rows - 0.15, ".", color="#0072B2", ms=4)
+narrow = int(np.argmin(np.diff(after[order], axis=1)))
+ax.annotate(
+    f"collapsed to {np.ptp(after[order][narrow]):.1f} Hz: passes about {1 / length:.0f} Hz",
+    (after[order][narrow].mean(), narrow - 0.15),
+    xytext=(25, 0),
+    textcoords="offset points",
+    va="center",
+    fontsize="small",
+    arrowprops={"arrowstyle": "-", "color": "0.4"},
+)
 ax.set(xlabel="Frequency (Hz)", ylabel="Filter", xlim=(0, None), yticks=rows[::4])
 ax.set_title(source, pad=20)
-ax.legend(frameon=False, loc="lower right")
+ax.legend(frameon=False, loc="upper left")
 
 if len(sys.argv) > 1:
     folder = Path(sys.argv[1])

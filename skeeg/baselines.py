@@ -23,7 +23,9 @@ _SCALE_FREE = ("corr", "sign", "tyl")  # covariances that do not see how loud tr
 _NO_POWER = 1e-16  # of a trial, as a share of the median in fit: what rounding leaves of a constant
 
 
-def make_csp_lda(sfreq=None, low=8.0, high=30.0, *, n_components=6, covariance="oas", recenter=False):
+def make_csp_lda(
+    sfreq=None, low=8.0, high=30.0, *, n_components=6, covariance="oas", recenter=False
+) -> Pipeline:
     """Make common spatial patterns with linear discriminant analysis of the log power.
 
     Parameters
@@ -70,7 +72,9 @@ def make_csp_lda(sfreq=None, low=8.0, high=30.0, *, n_components=6, covariance="
     )
 
 
-def make_fbcsp_lda(sfreq=None, bands=None, *, n_components=4, n_features=8, covariance="oas", recenter=False):
+def make_fbcsp_lda(
+    sfreq=None, bands=None, *, n_components=4, n_features=8, covariance="oas", recenter=False
+) -> Pipeline:
     """Make filter-bank CSP: spatial filters in each band, the most informative features, and LDA.
 
     Parameters
@@ -136,7 +140,7 @@ def make_fbcsp_lda(sfreq=None, bands=None, *, n_components=4, n_features=8, cova
     )
 
 
-def make_mdm(sfreq=None, low=8.0, high=30.0, *, covariance="oas", recenter=False):
+def make_mdm(sfreq=None, low=8.0, high=30.0, *, covariance="oas", recenter=False) -> Pipeline:
     """Make the minimum distance to the Riemannian mean of each class.
 
     Parameters
@@ -181,7 +185,9 @@ def make_mdm(sfreq=None, low=8.0, high=30.0, *, covariance="oas", recenter=False
     )
 
 
-def make_tangent_space_lr(sfreq=None, low=8.0, high=30.0, *, C=1.0, covariance="oas", recenter=False):
+def make_tangent_space_lr(
+    sfreq=None, low=8.0, high=30.0, *, C=1.0, covariance="oas", recenter=False
+) -> Pipeline:
     """Make logistic regression on covariances in the tangent space at their Riemannian mean.
 
     Parameters
@@ -233,7 +239,7 @@ def make_tangent_space_lr(sfreq=None, low=8.0, high=30.0, *, C=1.0, covariance="
 
 
 @register
-def mutual_information(X, y):
+def mutual_information(X, y) -> np.ndarray:
     """Estimate the mutual information of each feature and the labels, the same at each call.
 
     Parameters

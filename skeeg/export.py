@@ -29,7 +29,7 @@ from skeeg.preprocessing.references import whitening
 INPUT, OUTPUTS = "trials", ("logits", "probabilities")
 
 
-def to_torch(estimator):
+def to_torch(estimator) -> nn.Module:
     """Write a fitted estimator, its scaling included, as one plain torch module.
 
     Parameters
@@ -78,7 +78,7 @@ def to_torch(estimator):
     return _Deployed(*steps, network).float().eval().requires_grad_(False)
 
 
-def export_onnx(estimator, path):
+def export_onnx(estimator, path) -> None:
     """Write a fitted estimator as an ONNX file; of a whole Pipeline, its scaling included.
 
     Parameters

@@ -450,7 +450,7 @@ eeg_checks = {
 }
 
 
-def check_eeg_estimator(estimator):
+def check_eeg_estimator(estimator) -> None:
     """Check that an estimator of trials behaves, as a user of scikit-learn and EEG would expect.
 
     Parameters

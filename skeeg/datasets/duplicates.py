@@ -8,7 +8,7 @@ _SAME = 1e-5  # of the norm: more than rounding to float32 changes, less than an
 _AT_ONCE = 64  # trials, so that little memory is needed
 
 
-def duplicate_trials(X):
+def duplicate_trials(X) -> np.ndarray:
     """Find trials that repeat an earlier one, in whatever unit.
 
     Parameters

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
 from skeeg.datasets.recordings import check_band, cut
 from skeeg.trials import EEGArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 N_SUBJECTS = 109
 _HANDS, _HANDS_OR_FEET = ("left_hand", "right_hand"), ("hands", "feet")
@@ -40,7 +45,7 @@ def fetch_eegbci(
     tmax=3.0,
     sfreq=160.0,
     band=None,
-):
+) -> tuple[EEGArray, np.ndarray, pd.DataFrame]:
     """Load imagined (or executed) movements of up to 109 people, 64 channels.
 
     Recordings that are not there yet are downloaded by MNE, to the folder that the environment variable

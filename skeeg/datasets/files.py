@@ -6,6 +6,7 @@ import os
 import re
 from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,11 +17,19 @@ from skeeg.datasets.origin import COLUMNS, origin_of_name, warn_of_one_person_as
 from skeeg.datasets.recordings import read_recording
 from skeeg.trials import as_trials, same_rate, typical_scale, warn_user
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skeeg.trials import EEGArray
+
+
 _OTHER_UNIT = 1e3  # between files: more than electrodes and people differ by
 _MICROVOLT = 0.1  # no EEG is smaller
 
 
-def load_epochs(paths, *, events=None, tmin=None, tmax=None, band=None, labelled=True):
+def load_epochs(
+    paths, *, events=None, tmin=None, tmax=None, band=None, labelled=True
+) -> tuple[EEGArray, np.ndarray, pd.DataFrame]:
     """Load trials from files.
 
     Parameters

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skeeg.trials import EEGArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 # What MOABB calls the kind of a data set -> the paradigm for it.
 _PARADIGMS = {
@@ -19,7 +24,9 @@ _PARADIGMS = {
 }
 
 
-def load_moabb(dataset, paradigm=None, *, subjects=None, tmin=None, tmax=None, band=None):
+def load_moabb(
+    dataset, paradigm=None, *, subjects=None, tmin=None, tmax=None, band=None
+) -> tuple[EEGArray, np.ndarray, pd.DataFrame]:
     """Load a data set of MOABB.
 
     Recordings that are not there yet are downloaded by MOABB. Needs MOABB: ``pip install "skeeg[moabb]"``.

@@ -105,7 +105,7 @@ def _parsed(stem):
     return origin | {"subject": stem.strip("-_ .")}
 
 
-def one_person_as_several(subjects):
+def one_person_as_several(subjects) -> list[list]:
     """Find subjects whose names look like sessions, runs or spellings of one person.
 
     Parameters

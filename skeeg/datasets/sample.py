@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from importlib.resources import files
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
 from skeeg.datasets.eegbci import whole_numbers
 from skeeg.trials import EEGArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 SUBJECTS = range(1, 11)
 RESOLUTION = 0.25  # µV
@@ -21,7 +26,7 @@ FILE = files("skeeg.datasets") / "data" / "motor_imagery.npz"
     {"subjects": ["array-like", Interval(Integral, 1, len(SUBJECTS), closed="both"), range, None]},
     prefer_skip_nested_validation=True,
 )
-def load_motor_imagery(subjects=None):
+def load_motor_imagery(subjects=None) -> tuple[EEGArray, np.ndarray, pd.DataFrame]:
     """Load real motor imagery of ten people, which comes with skeeg.
 
     Imagined movements of the left or right fist: 45 trials of each person, in three runs of one session,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfftfreq
@@ -67,7 +68,7 @@ def make_motor_imagery(
     difficulty=0.5,
     random_state=None,
     return_sources=False,
-):
+) -> tuple[Any, ...]:
     """Simulate EEG of people who imagine movements.
 
     Parameters

@@ -13,7 +13,7 @@ _WIDTH = 100
 _MOST_SUBJECTS, _MOST_CLASSES = 12, 4  # in the table; the lines above count all
 
 
-def summary(X, y, metadata):
+def summary(X, y, metadata) -> str:
     """Describe trials: people, sessions, classes, channels, rate and size of the signals.
 
     Parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 import torch
 from sklearn.metrics import accuracy_score
@@ -271,7 +273,7 @@ class EEGClassifier(Savable, TrialNet):
         subjects=None,
         X_target_labeled=None,
         y_target_labeled=None,
-    ):
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -301,7 +303,7 @@ class EEGClassifier(Savable, TrialNet):
         afresh = not (self.warm_start and self.initialized_)
         return self._fit_safely(X, y, sample_weight, groups, target=target, afresh=afresh)
 
-    def partial_fit(self, X, y=None, classes=None, sample_weight=None, groups=None):
+    def partial_fit(self, X, y=None, classes=None, sample_weight=None, groups=None) -> Self:
         """Train one more epoch, at the learning rate ``lr``, without validation.
 
         Parameters
@@ -457,7 +459,7 @@ class EEGClassifier(Savable, TrialNet):
             if was_training:
                 self.module_.train()
 
-    def decision_function(self, X):
+    def decision_function(self, X) -> np.ndarray:
         """Get the logits.
 
         Parameters
@@ -473,7 +475,7 @@ class EEGClassifier(Savable, TrialNet):
         logits = self._forward(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> np.ndarray:
         """Get the probability of each class.
 
         Parameters
@@ -488,7 +490,7 @@ class EEGClassifier(Savable, TrialNet):
         """
         return self._forward(X, lambda logits: logits.softmax(dim=1))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X) -> np.ndarray:
         """Get the logarithm of the probability of each class.
 
         Parameters
@@ -503,7 +505,7 @@ class EEGClassifier(Savable, TrialNet):
         """
         return self._forward(X, lambda logits: logits.log_softmax(dim=1))
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Get the most probable label of each trial.
 
         Parameters
@@ -519,7 +521,7 @@ class EEGClassifier(Savable, TrialNet):
         best = self._forward(X, lambda logits: logits.argmax(dim=1))
         return self.classes_[best]
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Get the features that the network's head classifies.
 
         Parameters
@@ -534,7 +536,7 @@ class EEGClassifier(Savable, TrialNet):
         """
         return self._forward(X, function="forward_features")
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None) -> float:
         """Get the share of trials whose label is predicted right.
 
         Parameters
@@ -570,7 +572,7 @@ class EEGClassifier(Savable, TrialNet):
         tags.classifier_tags.poor_score = True
         return tags
 
-    def export_onnx(self, path):
+    def export_onnx(self, path) -> None:
         """Write this network as an ONNX file, without the steps of a Pipeline that were before it.
 
         For a whole Pipeline, its scaling included, see :func:`skeeg.export.export_onnx`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -76,7 +77,7 @@ class SeedEnsemble(Kept, ClassifierMixin, BaseEstimator):
         self.n_seeds = n_seeds
         self.random_state = random_state
 
-    def fit(self, X, y=None, **params):
+    def fit(self, X, y=None, **params) -> Self:
         """Train them all.
 
         Parameters
@@ -107,7 +108,7 @@ class SeedEnsemble(Kept, ClassifierMixin, BaseEstimator):
         self.estimators_, self.classes_ = trained, trained[0].classes_
         return self
 
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> np.ndarray:
         """Get the mean probability of each class.
 
         Parameters
@@ -122,7 +123,7 @@ class SeedEnsemble(Kept, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return np.mean([one.predict_proba(X) for one in self.estimators_], axis=0)
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Get the label of the highest mean probability.
 
         Parameters
@@ -136,7 +137,7 @@ class SeedEnsemble(Kept, ClassifierMixin, BaseEstimator):
         """
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None) -> float:
         """Get the share of trials whose label is predicted right; as of one network.
 
         Parameters

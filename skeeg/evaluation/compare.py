@@ -1,8 +1,11 @@
 """Compare pipelines on the same folds of the same trials."""
 
+from __future__ import annotations
+
 import contextlib
 import warnings
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -31,7 +34,7 @@ def compare(
     out=None,
     random_state=0,
     progress=True,
-):
+) -> Any:
     """Compare classifiers on the same folds of the same trials.
 
     A pipeline that fails in a fold, dies, or answers what is no label, is recorded with its error and the

@@ -1,6 +1,9 @@
 """The pipelines that a comparison knows by name."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -243,7 +246,7 @@ def unknown_among(names):
     )
 
 
-def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None, calibration=False):
+def make_pipelines(names, *, sfreq, random_state=0, max_epochs=None, calibration=False) -> dict[str, Any]:
     """Make the pipelines that a comparison knows by name.
 
     Parameters

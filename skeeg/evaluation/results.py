@@ -1,14 +1,21 @@
 """What a comparison found: a row a fold, a row a trial, and the statistics over subjects."""
 
+from __future__ import annotations
+
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skeeg.evaluation.statistics import holm, mean_interval, rank_biserial, signed_rank_p, smallest_p
 from skeeg.files import write_atomically
 from skeeg.plain import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 #: What `Comparison.save` writes.
 TABLES = ("scores.csv", "predictions.csv", "differences.csv")
@@ -61,8 +68,8 @@ class Comparison:
     {'most_frequent': 0.667, 'stratified': 0.5}
     """
 
-    scores: "pandas.DataFrame"  # noqa: F821
-    predictions: "pandas.DataFrame"  # noqa: F821
+    scores: pandas.DataFrame  # noqa: F821
+    predictions: pandas.DataFrame  # noqa: F821
     classes: np.ndarray
     chance: float
     cv: str
@@ -74,7 +81,7 @@ class Comparison:
         present = self.scores["pipeline"].unique()
         self.pipelines = tuple(name for name in self.pipelines or present if name in present)
 
-    def subject_accuracies(self):
+    def subject_accuracies(self) -> pd.DataFrame:
         """Accuracy of each pipeline on each subject, over all test trials of that subject.
 
         Returns
@@ -91,7 +98,7 @@ class Comparison:
         table = table.div(n_test.groupby("subject", sort=False).sum(), axis=0)
         return table.reindex(index=scores["subject"].unique(), columns=list(self.pipelines))
 
-    def same_people(self):
+    def same_people(self) -> pd.DataFrame:
         """Accuracies of the people that every pipeline was tested on: those that can be compared.
 
         Returns
@@ -103,7 +110,7 @@ class Comparison:
         accuracies = self.subject_accuracies()
         return accuracies.loc[accuracies.dropna(axis=1, how="all").dropna().index]
 
-    def summary(self):
+    def summary(self) -> pd.DataFrame:
         """One row a pipeline, the most accurate first.
 
         Returns
@@ -128,7 +135,7 @@ class Comparison:
         )
         return table.sort_values("accuracy", ascending=False, kind="stable")
 
-    def differences(self, reference=None, *, all_pairs=False):
+    def differences(self, reference=None, *, all_pairs=False) -> pd.DataFrame:
         """Test paired differences in accuracy between pipelines, over the subjects that every pipeline has.
 
         Parameters
@@ -177,7 +184,7 @@ class Comparison:
         table = pd.DataFrame(rows, columns=["pipeline", "reference", *PAIRED_TEST])
         return table.assign(p_holm=holm(table["p"]))
 
-    def save(self, out):
+    def save(self, out) -> None:
         """Write ``scores.csv``, ``predictions.csv`` and ``differences.csv`` to the folder `out`.
 
         Each file is replaced in one step: whoever reads it sees the old one or the new one, whole.

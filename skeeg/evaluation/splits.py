@@ -1,5 +1,7 @@
 """The questions a comparison can ask, each as a list of (train, test) trial indices."""
 
+from __future__ import annotations
+
 import warnings
 from numbers import Integral
 from typing import NamedTuple
@@ -125,7 +127,7 @@ CV = {
 }
 
 
-def make_folds(cv, y, metadata, *, n_splits=5, random_state=0):
+def make_folds(cv, y, metadata, *, n_splits=5, random_state=0) -> list[tuple[np.ndarray, np.ndarray]]:
     """List the folds of a cross-validation.
 
     Parameters

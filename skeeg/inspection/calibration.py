@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 
 from skeeg.inspection.style import LINES, MARKERS, PALETTE, draw_legend, means_and_whiskers
@@ -54,7 +56,7 @@ class CalibrationCurveDisplay:
         self.title = title
 
     @classmethod
-    def from_comparison(cls, curve, *, ax=None):
+    def from_comparison(cls, curve, *, ax=None) -> Self:
         """Draw a `skeeg.evaluation.CalibrationCurve`.
 
         Parameters
@@ -71,7 +73,7 @@ class CalibrationCurveDisplay:
         accuracies = curve.same_people()
         return cls(accuracies, chance=curve.chance, title=counted(len(accuracies), "subject")).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw the figure.
 
         Parameters

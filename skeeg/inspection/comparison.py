@@ -1,6 +1,9 @@
 """Figures of a comparison: each subject under each pipeline, and what is taken for what."""
 
+from __future__ import annotations
+
 import math
+from typing import Self
 
 import numpy as np
 
@@ -53,7 +56,7 @@ class PairedScoresDisplay:
         self.title = title
 
     @classmethod
-    def from_comparison(cls, comparison, *, ax=None):
+    def from_comparison(cls, comparison, *, ax=None) -> Self:
         """Draw a `skeeg.evaluation.Comparison`, the most accurate pipeline first.
 
         Parameters
@@ -71,7 +74,7 @@ class PairedScoresDisplay:
         title = f"{comparison.cv}, {counted(len(accuracies), 'subject')}"
         return cls(accuracies, chance=comparison.chance, title=title).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw the figure.
 
         Parameters
@@ -164,7 +167,7 @@ class ConfusionMatricesDisplay:
         self.classes = classes
 
     @classmethod
-    def from_comparison(cls, comparison, *, figure=None):
+    def from_comparison(cls, comparison, *, figure=None) -> Self:
         """Draw a `skeeg.evaluation.Comparison`, the most accurate pipeline first.
 
         Parameters
@@ -190,7 +193,7 @@ class ConfusionMatricesDisplay:
         }
         return cls(matrices, comparison.classes).plot(figure=figure)
 
-    def plot(self, figure=None):
+    def plot(self, figure=None) -> Self:
         """Draw the figure, rows in percent of the true class.
 
         Parameters

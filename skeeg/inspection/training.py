@@ -1,5 +1,9 @@
 """The course of a training."""
 
+from __future__ import annotations
+
+from typing import Self
+
 from skeeg.inspection.style import BLUE, VERMILION
 
 
@@ -46,7 +50,7 @@ class TrainingDisplay:
         self.best_epoch = best_epoch
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator, *, ax=None) -> Self:
         """Draw the training of a fitted network.
 
         Parameters
@@ -83,7 +87,7 @@ class TrainingDisplay:
         best_epoch = getattr(network, "best_epoch_", None)  # none yet where a callback draws while it trains
         return cls(network.history_, best_epoch).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw the curves.
 
         Parameters

@@ -32,7 +32,7 @@ class Savable(Kept, registered=False):
 
     _loaders_choice = ("callbacks", "compile", "device", "pretrained", "verbose")
 
-    def save(self, path):
+    def save(self, path) -> None:
         """Save to one file, for :func:`skeeg.load`; see :func:`skeeg.save`.
 
         Parameters
@@ -42,7 +42,7 @@ class Savable(Kept, registered=False):
         """
         save(self, path)
 
-    def push_to_hub(self, repo_id, **options):
+    def push_to_hub(self, repo_id, **options) -> str:
         """Share on the Hugging Face Hub, for :func:`skeeg.from_pretrained`; see :func:`skeeg.push_to_hub`.
 
         Parameters

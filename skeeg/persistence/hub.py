@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sklearn.pipeline import Pipeline
 
 from skeeg.files import fetch, upload
@@ -11,7 +13,9 @@ from skeeg.persistence.saving import classifier_of, content_of, load
 HUB_FILE = "estimator.safetensors"
 
 
-def push_to_hub(estimator, repo_id, *, data=None, score=None, private=None, token=None, commit_message=None):
+def push_to_hub(
+    estimator, repo_id, *, data=None, score=None, private=None, token=None, commit_message=None
+) -> str:
     """Share a fitted estimator, with a model card, in a repository of the Hugging Face Hub.
 
     Parameters
@@ -58,7 +62,7 @@ def push_to_hub(estimator, repo_id, *, data=None, score=None, private=None, toke
     return upload(repo_id, files, private=private, token=token, commit_message=message)
 
 
-def from_pretrained(source, classes=(), *, device="auto", revision=None, token=None, cache_dir=None):
+def from_pretrained(source, classes=(), *, device="auto", revision=None, token=None, cache_dir=None) -> Any:
     """Load an estimator that :func:`push_to_hub` shared.
 
     Parameters

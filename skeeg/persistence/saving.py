@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -14,7 +15,7 @@ from skeeg.persistence.reading import from_bytes
 from skeeg.persistence.writing import Writer
 
 
-def save(estimator, path):
+def save(estimator, path) -> None:
     """Save a fitted estimator, or a whole Pipeline, to one file.
 
     Parameters
@@ -63,7 +64,7 @@ def save(estimator, path):
     write_atomically(path, content_of(estimator))
 
 
-def load(path, classes=(), *, device="auto"):
+def load(path, classes=(), *, device="auto") -> Any:
     """Load what :func:`save` wrote.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from numbers import Real
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
@@ -42,7 +43,7 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
     }
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Learn from trials what is listed under Attributes.
 
         Parameters
@@ -59,7 +60,7 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
             self._learn(self._fit_trials(X))
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Transform trials.
 
         Parameters
@@ -75,7 +76,7 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
         """
         return self._transform(self._check_trials(X))
 
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform=None) -> Self:
         """Leave trials as they are, for pipelines whose later steps are to make tables.
 
         Parameters
@@ -89,7 +90,7 @@ class TrialTransformer(Kept, TransformerMixin, BaseEstimator, registered=False):
         """
         return self
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Get the names of the channels that come out.
 
         Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
@@ -52,7 +53,7 @@ class Flatten(TrialTransformer, auto_wrap_output_keys=("transform",)):
 
     set_output = _SetOutputMixin.set_output
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Turn trials into rows.
 
         Parameters
@@ -66,7 +67,7 @@ class Flatten(TrialTransformer, auto_wrap_output_keys=("transform",)):
         """
         return super().transform(X)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Get the names of the columns: channel and sample, "C3_0".
 
         Parameters
@@ -138,7 +139,7 @@ class Unflatten(Kept, TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         self.sfreq = sfreq
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Check that the columns are whole trials.
 
         Parameters
@@ -166,7 +167,7 @@ class Unflatten(Kept, TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         self.n_chans_ = int(n_chans)
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> EEGArray:
         """Turn rows into trials.
 
         Parameters
@@ -183,7 +184,7 @@ class Unflatten(Kept, TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         names = None if self.ch_names is None else [str(name) for name in self.ch_names]
         return EEGArray(rows.reshape(len(rows), self.n_chans_, -1), self.sfreq, names)
 
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform=None) -> Self:
         """Leave trials as they are; see :meth:`Flatten.set_output` for tables.
 
         Parameters
@@ -197,7 +198,7 @@ class Unflatten(Kept, TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         """
         return self
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Get the names of the channels.
 
         Parameters

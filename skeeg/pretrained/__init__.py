@@ -10,18 +10,24 @@ and what the eyes may have to do with it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sklearn.pipeline import Pipeline
 
 from skeeg.estimators.shipped import DECODERS, find_decoder
 from skeeg.persistence import load
 from skeeg.preprocessing import MatchRecording
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+
 __all__ = ["list_pretrained", "load_pretrained"]
 
 _FINE_TUNING = {"lr": 1e-3, "max_epochs": 20}
 
 
-def list_pretrained():
+def list_pretrained() -> pd.DataFrame:
     """List the decoders in the wheel.
 
     Returns
@@ -73,7 +79,7 @@ def load_pretrained(
     update=False,
     missing_channels="interpolate",
     verbose=True,
-):
+) -> Pipeline:
     """Load a decoder that works on a person it has never seen, as a fitted Pipeline.
 
     ``predict`` takes trials of the user's own montage, order, unit, sampling rate and length; ``fit`` goes on

@@ -99,7 +99,7 @@ class Faults:
         return _few(indices if self.ch_names is None else [self.ch_names[i] for i in indices])
 
 
-def find_faults(X):
+def find_faults(X) -> Faults:
     """Find trials and channels that hold no EEG and harm what is trained on them.
 
     Parameters
