@@ -371,7 +371,11 @@ class MeanLoss(nn.Module):
             {"loss": nn.CrossEntropyLoss(), "criterion__label_smoothing": 0.1},
             "criterion__label_smoothing cannot be set",
         ),
-        (PowerClassifier, {"callbacks": ["EarlyStopping"]}, "holds the text .EarlyStopping..*skorch.callbacks.EpochScoring"),
+        (
+            PowerClassifier,
+            {"callbacks": ["EarlyStopping"]},
+            "holds the text .EarlyStopping..*skorch.callbacks.EpochScoring",
+        ),
         (PowerClassifier, {"callbacks": [("stop", "EarlyStopping")]}, "give skorch callbacks"),
         (
             PowerClassifier,
