@@ -50,8 +50,9 @@ def main(argv=None):
     Returns
     -------
     int
-        0 if all went well, 1 if no pipeline finished a fold or a file could not be written, 130 after Ctrl-C,
-        143 after SIGTERM. A wrong argument ends the process with 2 and one line on stderr.
+        0 if all went well, 1 if no pipeline finished a fold, a file could not be written, or with --strict
+        one failed, 130 after Ctrl-C, 143 after SIGTERM. A wrong argument ends the process with 2 and one line
+        on stderr.
     """
     parser = _OneLineParser(prog="skeeg", description="Decode EEG with deep networks and baselines.")
     parser.add_argument("--version", action="version", version=f"skeeg {__version__}")
@@ -223,6 +224,18 @@ def _add_comparing_arguments(parser):
         default=-1,
         metavar="N",
         help="folds side by side (default: one a core; with a GPU, 1 is best)",
+    )
+    parser.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="dask: folds on the cluster of --scheduler; ray, or what else is registered with joblib "
+        "(default: processes of this machine)",
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of Dask, such as tcp://10.0.0.1:8786 or localhost:8786"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at the first fold that fails (default: go on, and tell)"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder to write to (default results)"
@@ -409,6 +422,7 @@ def _compare(arguments, error):
     from skeeg.evaluation import compare
     from skeeg.evaluation.pipelines import CALIBRATION, DEFAULT, PRETRAINED, make_pipelines, unknown_among
     from skeeg.evaluation.results import TABLES
+    from skeeg.evaluation.running import FoldError
     from skeeg.evaluation.splits import OWN_TRIALS
 
     # recordings of many people are aligned; the simulated people need none
@@ -444,11 +458,19 @@ def _compare(arguments, error):
                 n_splits=arguments.folds,
                 own_trials=arguments.own_trials or OWN_TRIALS,
                 n_jobs=arguments.n_jobs,
+                backend=arguments.backend,
+                scheduler=arguments.scheduler,
                 out=arguments.out,
+                strict=arguments.strict,
                 random_state=arguments.seed,
             )
         except (ValueError, TypeError, OSError, ImportError) as wrong:  # no data, no answer, no place
             error(str(wrong))
+        except FoldError as wrong:
+            print(
+                f"skeeg compare: {wrong}\n{arguments.out / 'failures'} holds its traceback", file=sys.stderr
+            )
+            return 1
     _note(caught, told)
     _say(f"\n{result}")
     written, status = list(TABLES), 0 if len(result.predictions) else 1

@@ -13,9 +13,11 @@ from sklearn.base import clone
 from skeeg.evaluation import kept
 from skeeg.evaluation.calibration import CalibrationCurve, OwnTrials, classifier_at, training_rows
 from skeeg.evaluation.checks import check_data, warn_of_folds
+from skeeg.evaluation.claims import Claims, with_others
+from skeeg.evaluation.cluster import run_on_dask
 from skeeg.evaluation.pipelines import make_pipelines
 from skeeg.evaluation.results import Comparison, collect
-from skeeg.evaluation.running import ProgressBar, StopSignals, run
+from skeeg.evaluation.running import FoldError, ProgressBar, StopSignals, run
 from skeeg.evaluation.splits import OWN_TRIALS, Fold, calibration_folds, make_folds
 from skeeg.plain import counted
 from skeeg.trials import EEGArray
@@ -31,7 +33,10 @@ def compare(
     n_splits=5,
     own_trials=OWN_TRIALS,
     n_jobs=1,
+    backend=None,
+    scheduler=None,
     out=None,
+    strict=False,
     random_state=0,
     progress=True,
 ) -> Any:
@@ -68,9 +73,18 @@ def compare(
     n_jobs : int, default=1
         Folds run side by side, each in its own process with its share of the processor's cores; -1: one
         a core. The scores do not depend on it.
+    backend : str or None, default=None
+        Where folds are computed: None for processes of this machine; "dask" for the cluster at `scheduler`
+        (``pip install "skeeg[dask]"``), whose workers have skeeg in the same versions; "ray", or another
+        backend that is registered with joblib.
+    scheduler : str or None, default=None
+        Address of Dask's scheduler, such as "tcp://10.0.0.1:8786".
     out : path, default=None
-        Folder for ``scores.csv``, ``predictions.csv``, ``differences.csv`` and the finished folds
-        (``folds/``). None writes nothing.
+        Folder for ``scores.csv``, ``predictions.csv``, ``differences.csv``, the finished folds (``folds/``)
+        and the tracebacks of those that failed (``failures/``). Several runs, on several machines, may have
+        one folder: no fold is computed twice. None writes nothing.
+    strict : bool, default=False
+        Stop at the first fold that fails, with a FoldError (a RuntimeError).
     random_state : int, default=0
         Decides the folds of "cross-subject" and each ``random_state`` left at None.
     progress : bool, default=True
@@ -95,7 +109,9 @@ def compare(
     TypeError
         ``metadata`` is no DataFrame.
     OSError
-        `out` cannot be written to; nothing was computed then.
+        `out` cannot be written to, or no cluster answers; nothing was computed then.
+    RuntimeError
+        With `strict`, where a fold failed; what was finished before is kept.
 
     See Also
     --------
@@ -117,6 +133,10 @@ def compare(
     0    dummy        1     0        6       6
     1    dummy        2     1        6       6
     """
+    if (backend == "dask") != (scheduler is not None):
+        raise ValueError(
+            f"backend={backend!r}, scheduler={scheduler!r}: Dask needs both, others no scheduler"
+        )
     X, y, metadata = check_data(X, y, metadata)
     pipelines = _check_pipelines(pipelines, X, cv, random_state)
     if _name_of(cv) == "calibration":
@@ -135,16 +155,17 @@ def compare(
     known = (X.sfreq, X.ch_names, X.labels, X.tmin) if isinstance(X, EEGArray) else None
     X = np.asarray(X)
 
-    done, paths = {}, {}
+    done, paths, claims = {}, {}, Claims()
     if out is not None:
         folder = kept.folder_of(out)
         data = (X, known, y, groups)
-        paths = kept.name_files(folder, tasks, pipelines, folds, data)
+        claims.paths = paths = kept.name_files(folder, tasks, pipelines, folds, data)
         found = {task: path for task, path in paths.items() if path.exists()}
         read = {
             task: kept.read_fold(path, len(folds[task[1]].test), len(classes)) for task, path in found.items()
         }
         done = {task: fold for task, fold in read.items() if fold is not None}
+        claims.know(kept=done.keys(), broken=found.keys() - done.keys())
 
     bar = ProgressBar(len(tasks), len(folds), shown=progress)
     for task, fold in done.items():
@@ -161,18 +182,36 @@ def compare(
         if (name, k) not in done
     }
     not_written = None
-    with bar, StopSignals() as stop, contextlib.suppress(KeyboardInterrupt):
-        for task, fold in run(waiting, n_jobs, bar.started):
+
+    def begin(task):
+        if not claims.take(task):
+            return False
+        bar.started(task)
+        return True
+
+    def compute(tasks):
+        if backend == "dask":
+            return run_on_dask(tasks, scheduler, begin)
+        return run(tasks, n_jobs, begin, backend)
+
+    def read(task):
+        return kept.read_fold(paths[task], len(folds[task[1]].test), len(classes))
+
+    with bar, claims, StopSignals() as stop, contextlib.suppress(KeyboardInterrupt):
+        for task, fold, ours in with_others(waiting, compute, claims, read):
             # A network that is told to stop ends its training and predicts: that is not this fold's result.
             if stop.received:
                 break
             done[task] = fold
-            if out is not None and not fold["error"]:
+            if out is not None and ours:
                 try:
-                    kept.write_fold(paths[task], fold)
+                    _keep(paths[task], fold)
                 except OSError as error:  # a full disk costs the next run time, this one nothing
                     not_written = error
+            claims.release(task)
             bar.finished(task, fold, y[folds[task[1]].test], classes)
+            if strict and fold["error"]:
+                raise FoldError(f"{task[0]} failed in fold {task[1]}, and strict=True: {fold['error']}")
 
     _tell_warnings(done)
     interrupted = len(done) < len(tasks)
@@ -197,6 +236,15 @@ def compare(
             stacklevel=2,
         )
     return result
+
+
+def _keep(path, fold):
+    """Write a fold, or why there is none."""
+    if fold["error"]:
+        kept.write_failure(path, fold)
+        return
+    kept.write_fold(path, fold)
+    kept.failure_of(path).unlink(missing_ok=True)  # of a run before
 
 
 def _name_of(cv):

@@ -118,6 +118,18 @@ def write_fold(path, fold):
     write_atomically(path, _to_bytes(path.name, fold))
 
 
+def write_failure(path, fold):
+    """Write the traceback of a fold that failed, to the folder ``failures`` beside that of the kept folds."""
+    path = failure_of(path)
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, f"{fold.get('traceback') or fold['error']}\n".encode())
+
+
+def failure_of(path):
+    """The file that a fold's traceback is written to."""
+    return path.parent.parent / "failures" / f"{path.stem}.txt"
+
+
 def read_fold(path, n_test, n_classes):
     """Read a kept fold.
 

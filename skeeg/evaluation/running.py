@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 from concurrent.futures.process import BrokenProcessPool
 
@@ -87,17 +88,18 @@ def fit_and_predict(pipeline, X, known, y, groups, classes, train, batches):
         except Stopped:
             raise
         except (Exception, KeyboardInterrupt, SystemExit) as error:  # pipelines may end fits by any of these
-            fold = failed(f"{type(error).__name__}: {error}")
+            fold = failed(f"{type(error).__name__}: {error}", traceback.format_exc())
     kinds = (UserWarning, RuntimeWarning)
     fold["warnings"] = sorted({str(w.message) for w in caught if issubclass(w.category, kinds)})
     return fold
 
 
-def failed(error):
-    """Make a fold that has an error and no predictions."""
-    return {
+def failed(error, details=None):
+    """Make a fold that has an error and no predictions; ``details`` are the lines of its traceback."""
+    fold = {
         "y_pred": None, "proba": None, "fit_time": math.nan, "error": " ".join(error.split()), "warnings": []
     }  # fmt: skip
+    return fold if details is None else fold | {"traceback": details}
 
 
 def _numbers_of(labels, classes, n_labels, what):
@@ -166,7 +168,7 @@ def _end_with_parent():
 # ----- many folds -----------------------------------------------------------------------------------------
 
 
-def run(tasks, n_jobs, started):
+def run(tasks, n_jobs, started, backend=None):
     """Compute folds side by side, and give each as soon as it is finished.
 
     Parameters
@@ -176,7 +178,9 @@ def run(tasks, n_jobs, started):
     n_jobs : int
         Folds side by side, as for joblib.
     started : callable
-        Called with a task when it begins.
+        Called with a task when it begins; where it gives False, the task is left out.
+    backend : str or None, default=None
+        A backend that is registered with joblib, such as "ray"; None for processes of this machine.
 
     Yields
     ------
@@ -184,14 +188,21 @@ def run(tasks, n_jobs, started):
         A fold whose process dies is tried again alone, since another may have been to blame; what dies alone
         has failed.
     """
+    if backend is not None:
+        with joblib.parallel_config(backend=_registered(backend)):
+            yield from _side_by_side(tasks, tasks, n_jobs, started)
+        return
     waiting = list(tasks)
     n_jobs = max(1, min(joblib.effective_n_jobs(n_jobs), len(waiting)))
     while waiting:
         begun, finished = [], set()
 
-        def begin(task, begun=begun):
+        def begin(task, begun=begun, finished=finished):
             begun.append(task)
-            started(task)
+            if started(task) is False:
+                finished.add(task)
+                return False
+            return True
 
         try:
             for task, fold in _side_by_side(waiting, tasks, n_jobs, begin):
@@ -200,14 +211,30 @@ def run(tasks, n_jobs, started):
         except (BrokenProcessPool, pickle.PicklingError):
             for task in begun:
                 if task not in finished:
-                    yield task, _alone(task, tasks, started)
+                    yield task, _alone(task, tasks)
         waiting = waiting[len(begun) :]
 
 
-def _alone(task, tasks, started):
+def _registered(backend):
+    """A backend that joblib knows, which Ray makes known when it is asked to."""
+    if backend == "ray":
+        try:
+            from ray.util.joblib import register_ray
+        except ImportError as error:
+            raise ImportError(f'Ray is not there ({error}); pip install "ray[default]"') from error
+        register_ray()
+    known = sorted(set(joblib.parallel.BACKENDS) - {"threading", "sequential", "multiprocessing", "loky"})
+    if backend not in known:
+        raise ValueError(
+            f"backend={backend!r} is not registered with joblib; there are dask, ray, {', '.join(known)}"
+        )
+    return backend
+
+
+def _alone(task, tasks):
     """A fold in a process of its own."""
     try:
-        ((_, fold),) = _side_by_side([task], tasks, 2, started)
+        ((_, fold),) = _side_by_side([task], tasks, 2, lambda task: True)
     except BrokenProcessPool as error:
         how = re.search(r"{(.*)}", str(error))  # exit codes, such as SIGKILL(-9)
         how = f" by {how[1]}" if how else ""
@@ -224,8 +251,8 @@ def _side_by_side(names, tasks, n_jobs, started):
 
     def jobs():
         for task in names:
-            started(task)
-            yield joblib.delayed(_named)(task, *tasks[task])
+            if started(task) is not False:
+                yield joblib.delayed(_named)(task, *tasks[task])
 
     # One fold at a time to each worker: the bar names what runs, and a finished fold is kept at once.
     parallel = joblib.Parallel(
@@ -252,6 +279,10 @@ def _temporary_folder():
         if place.isascii() and os.access(place, os.W_OK):
             return place
     return None
+
+
+class FoldError(RuntimeError):
+    """A fold failed, and nothing was to fail."""
 
 
 class Stopped(KeyboardInterrupt):
