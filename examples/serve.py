@@ -2,7 +2,7 @@
 Serve a decoder over HTTP
 =========================
 
-Any number of workers, forked after the decoder is loaded, so that they share its memory:
+Any number of workers, forked after the decoder is loaded, so that they share its memory::
 
     pip install flask gunicorn
     gunicorn --chdir examples --preload --workers 4 serve:app

@@ -6,11 +6,14 @@ import pickle
 import numpy as np
 import pytest
 from scipy import signal
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from skeeg import AttentionBaseNetClassifier, EEGArray, EuclideanAlignment
-from skeeg.baselines import make_csp_lda, make_mdm
+from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm
 from skeeg.datasets import load_motor_imagery, make_motor_imagery
 from skeeg.live import LiveDecoder
 from skeeg.live.processing import Smoothing, StreamResampler
@@ -360,6 +363,32 @@ def test_classifiers_without_probabilities_or_windows(trials):
         decoder_of(foreign, window=2.0, band=(8, 60))
     decisions = decoder_of(foreign, window=2.0, band=(8, 30)).push(np.concatenate(X[:3], axis=1))
     assert len(decisions) == 41
+
+
+def test_pipelines_within_other_estimators(pipelines, trials, stream):
+    X, y = trials
+    plain = decoder_of(pipelines["csp"]).push(stream)
+    search = GridSearchCV(make_csp_lda(recenter=True), {"lda__tol": [1e-4]}, cv=2).fit(X, y)
+    for wrapped in (FrozenEstimator(pipelines["csp"]), search):
+        assert all(same(a, b) for a, b in zip(plain, decoder_of(wrapped).push(stream), strict=True))
+
+    calibrated = CalibratedClassifierCV(make_csp_lda(recenter=True), cv=3, ensemble=False).fit(X, y)
+    decisions = decoder_of(calibrated).push(stream)
+    calibrator = calibrated.calibrated_classifiers_[0].calibrators[0]
+    pipeline = calibrated.calibrated_classifiers_[0].estimator
+    log_odds = [np.log(d.of_window[1] / d.of_window[0]) for d in decoder_of(pipeline).push(stream)]
+    expected = calibrator.predict(np.array(log_odds))
+    np.testing.assert_allclose([d.of_window[1] for d in decisions], expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="averages several pipelines"):
+        decoder_of(CalibratedClassifierCV(make_csp_lda(), cv=2).fit(X, y))
+
+
+def test_a_union_of_bands_knows_its_recordings(trials, stream):
+    union = make_fbcsp_lda(bands=[(8, 13), (16, 26)]).fit(*trials)
+    assert len(decoder_of(union, step=0.5).push(stream)) == 45
+    for settings, message in (({"sfreq": 250}, "trained at 100 Hz"), ({"ch_names": list("abcde")}, "lacks")):
+        with pytest.raises(ValueError, match=message):
+            decoder_of(union, **settings)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import signal
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -100,7 +102,19 @@ def make_plan(pipeline, *, sfreq, ch_names, n_chans, window, band, alignment):
 
 
 def _flat(estimator):
-    """Steps of a pipeline, and of the pipelines in it."""
+    """Steps of a pipeline, and of the pipelines in it, and in what is wrapped around it."""
+    estimator = getattr(estimator, "best_estimator_", estimator)  # of a search
+    if isinstance(estimator, FrozenEstimator):
+        return _flat(estimator.estimator)
+    if isinstance(estimator, CalibratedClassifierCV):
+        if len(estimator.calibrated_classifiers_) > 1:
+            raise ValueError(
+                "CalibratedClassifierCV(ensemble=True) averages several pipelines, and a stream has one; fit "
+                "it with ensemble=False"
+            )
+        (calibrated,) = estimator.calibrated_classifiers_
+        *before, calibrated.estimator = _flat(calibrated.estimator)
+        return [*before, calibrated]
     if not isinstance(estimator, Pipeline):
         return [estimator]
     return [s for _, step in estimator.steps if step not in (None, "passthrough") for s in _flat(step)]
@@ -108,8 +122,15 @@ def _flat(estimator):
 
 def _known(filtering, steps, name):
     """What the first step that knows it has learned of the data, or None."""
-    values = (getattr(step, name, None) for step in [filtering, *steps])
+    values = (getattr(step, name, None) for step in _leaves([filtering, *steps]))
     return next((value for value in values if value is not None), None)
+
+
+def _leaves(steps):
+    """Steps, and those within unions and pipelines."""
+    for step in steps:
+        parts = getattr(step, "transformer_list", None) or getattr(step, "steps", None)
+        yield from [step] if parts is None else _leaves(part for _, part in parts)
 
 
 def _filter(matching, filtering, band, usable, sfreq):
