@@ -302,6 +302,10 @@ def test_fields_that_are_not_needed_are_not_looked_at(tmp_path, quiet):
         ("anna-epo-2.fif", ("anna", "1", "1")),
         ("ANNA-EPO.FIF", ("ANNA", "1", "1")),
         ("peter/run2.npz", ("peter", "1", "2")),
+        ("s001r04.edf", ("s001", "1", "04")),
+        ("SC4012E0-PSG.edf", ("SC401", "2", "1")),
+        ("ST7022J0-PSG.edf", ("ST702", "2", "1")),
+        ("CLA-SubjectJ-170508-3St-LRHand-Inter.mat", ("J", "170508", "1")),
     ],
 )
 def test_names_of_well_known_data_sets_are_understood(name, origin):
@@ -323,6 +327,15 @@ def test_names_of_well_known_data_sets_are_understood(name, origin):
         ([1, "01", 2], [[1, "01"]]),
         (["S1", "s-01", "S2"], [["S1", "s-01"]]),
         ([f"anna_{i}" for i in range(12)], [[f"anna_{i}" for i in range(12)]]),
+        (["H S1 EC", "H S1 EO", "H S2 EC"], [["H S1 EC", "H S1 EO"]]),
+        (["S01_MI", "S01_ME", "S02_MI"], [["S01_MI", "S01_ME"]]),
+        (["s01_left_hand", "s01_rest", "s02_rest"], [["s01_left_hand", "s01_rest"]]),
+        (["imagery_subject1", "execution_subject1"], [["imagery_subject1", "execution_subject1"]]),
+        (["anna (1)", "anna (2)", "ben"], [["anna (1)", "anna (2)"]]),
+        (["anna_170508", "anna_170510", "ben_170510"], [["anna_170508", "anna_170510"]]),
+        (["lemon_032301", "lemon_032302"], []),  # no dates
+        (["MI_S01", "MI_S02"], []),
+        (["SC400", "SC401"], []),
         (["s01", "s02"], []),
         (["subject_1", "subject_2"], []),
         (["sub-01", "sub-02", "01", "02"][:2], []),

@@ -13,13 +13,15 @@ COLUMNS = ("subject", "session", "run")
 _SCHEMES = [
     re.compile(pattern)
     for pattern in (
-        r"(?P<subject>S\d{3})R(?P<run>\d{2})",  # eegmmidb: S001R04
+        r"(?P<subject>[Ss]\d{3})[Rr](?P<run>\d{2})",  # eegmmidb: S001R04
         r"(?P<subject>B\d{2})(?P<session>\d{2})[TE]",  # BCI competition IV 2b: B0103T
         r"(?P<subject>[A-Z]\d{2})(?P<session>[TE])",  # IV 2a: A01T, A01E; BNCI's 2b: B01T
         r"(?P<subject>S\d{2})(?P<session>[A-C])",  # BNCI 2015-001: S01A, S01B
         r"(?P<subject>S\d+)_(?P<session>\d+)(?P<run>[AB])",  # Zhou 2016: S1_1A
         r"[HW]S_(?P<subject>P\d+)_S(?P<run>\d+)",  # WAY-EEG-GAL: HS_P1_S1
         r"(?P<subject>[A-C]\d+)_R(?P<run>\d+)(_.*)?",  # Dreyer 2023: A1_R3_onlineT
+        r"(?P<subject>S[CT]\d{3})(?P<session>\d)[A-Z]\d(-PSG|-Hypnogram)?",  # Sleep-EDF: SC4001E0-PSG
+        r"(CLA|HaLT|5F|NoMT|FREEFORM)-Subject(?P<subject>[A-Z])-(?P<session>\d{6})(-.*)?",  # Kaya 2018
         r"BCICIV_(?P<session>calib|eval)_(?P<subject>ds1[a-g])(_.*)?",  # BCI competition IV 1
     )
 ]
@@ -27,6 +29,10 @@ _WORDS = {"session": "session|sess|ses|day|visit|week", "run": "run|block|series
 _WHEN = (
     "calibration|calib|training|train|evaluation|eval|test|offline|online|feedback|"
     "pre|post|morning|afternoon|evening|before|after|first|second|third"
+)
+_WHAT = (
+    "left|right|rest|hands?|feet|foot|tongue|ec|eo|eyes|open|closed|mi|me|imagery|imagination|execution|"
+    "motor[-_ ]?(imagery|imagination|execution)"
 )
 # Words that kinds of people and of data are numbered by, not the recordings of one person.
 _KINDS = {
@@ -37,12 +43,14 @@ _PEOPLE = _KINDS | {
     "s", "su", "sub", "sbj", "subj", "subject", "p", "pp", "part", "participant", "pat", "patient", "pilot",
     "person", "people", "proband", "vp", "id", "user", "u", "v", "volunteer", "h", "healthy", "c", "ctrl",
     "control", "hc", "bciciv", "bnci", "eeg", "mi", "mm", "motor", "imagery", "epoch", "epochs", "file", "x",
-    "n", "nr", "no",
+    "n", "nr", "no", "sc", "st",
 }  # fmt: skip
 # What may tell one recording of a person from another at the end of a name.
 _ENDINGS = (
     r"[-_ .T]*20\d\d[-_.]?[01]\d[-_.]?[0-3]\d([-_ T.]?\d[-\d_:.h]*)?",  # a date, and a time
-    rf"[-_ .]({_WHEN})[-_ .]?\d*",
+    r"[-_ T.]*\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])",
+    rf"([-_ .]({_WHEN}|{_WHAT}))+[-_ .]?\d*",
+    r" ?\(\d+\)",  # a copy
     r"[-_ .](part|trials?|rec|recording|file)?[-_ .]?[a-z]?\d{1,3}[a-z]?",
     r"[-_ .][a-z]",
     r"(?<=\d)[a-z]",
@@ -160,6 +168,7 @@ def _person(subject):
     """What is left of a name without what may be a session or run: its words and numbers."""
     subject = re.sub(r"(?<=\d)\.0$", "", subject)  # 1.0, as a column with missing values has it
     stem = _parsed(subject)["subject"] or subject
+    stem = re.sub(rf"^({_WHEN}|{_WHAT})[-_ .]+(?=.*\d)", "", stem, flags=re.IGNORECASE)
     if found := re.match(r"(.*?(?<![a-z])(?:sub|subj|subject|participant)[-_ ]?\d+)", stem, re.IGNORECASE):
         stem = found[1]  # "sub1_reaching", "sub1_grasping"
     elif stem == subject and not re.fullmatch(r"ds\d[a-g]", stem):
