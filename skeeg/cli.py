@@ -4,6 +4,7 @@ import argparse
 import glob
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -17,7 +18,14 @@ from skeeg.inspection.command import inspect as run_inspect
 from skeeg.live.command import add_arguments as add_live_arguments
 from skeeg.live.command import live as run_live
 
-CROSS_VALIDATIONS = ("within-subject", "cross-subject", "cross-session", "calibration")
+CROSS_VALIDATIONS = (
+    "within-subject",
+    "cross-subject",
+    "cross-session",
+    "calibration",
+    "learning-people",
+    "learning-trials",
+)
 
 _MOABB = "moabb:"  # what --data says before the name of a data set of MOABB
 
@@ -35,8 +43,9 @@ Compare CSP, Riemannian and deep-network pipelines on the same trials.
 
 With no argument: motor imagery of ten people, which comes with skeeg, every subject aligned, tested on
 people that were not trained on. Prints what was read and a table of results, writes scores.csv (a row a
-subject and fold), predictions.csv (a row a trial), differences.csv, scores.png (or learning.png) and
-confusion.png. Finished folds are kept in OUT/folds: the same command goes on where it was interrupted."""
+subject and fold), predictions.csv (a row a trial), differences.csv, the table as table.csv, .md and .tex,
+scores.png (or learning.png), confusion.png and report.html, all of it on one page. Finished
+folds are kept in OUT/folds: the same command goes on where it was interrupted."""
 
 
 def main(argv=None):
@@ -94,6 +103,7 @@ def main(argv=None):
         "Hz, accuracy in %% on people that they have not seen (trial by trial), licence, and their cards.",
     )
     arguments = parser.parse_args(argv)
+    arguments.typed = shlex.join(["skeeg", *(sys.argv[1:] if argv is None else map(str, argv))])
     with _SigtermLikeCtrlC() as sigterm:
         try:
             if arguments.command == "pretrained":
@@ -201,7 +211,23 @@ def _add_comparing_arguments(parser):
         choices=CROSS_VALIDATIONS,
         default="cross-subject",
         help="test on other trials, other subjects (default) or other sessions than trained on; calibration: "
-        "other subjects, with more and more of the tested one's own trials",
+        "other subjects, with more and more of the tested one's own trials; learning-people, "
+        "learning-trials: with more and more subjects, or trials, to train on",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=_numbers,
+        metavar="1,4,all",
+        help="for --cv learning-...: numbers of subjects or trials that train (default 1,2,4,...,all, or "
+        "8,16,32,...,all)",
+    )
+    parser.add_argument(
+        "--scoring",
+        type=_names,
+        default=["accuracy"],
+        metavar="A,B",
+        help="scores, of which the first is tested: accuracy (default), balanced_accuracy, kappa, roc_auc, "
+        "log_loss, brier, ece, itr, or any of scikit-learn's names",
     )
     parser.add_argument(
         "--own-trials",
@@ -241,6 +267,13 @@ def _add_comparing_arguments(parser):
         "--out", type=Path, default=Path("results"), help="folder to write to (default results)"
     )
     parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="random seed (default 0)")
+    parser.add_argument(
+        "--n-seeds",
+        type=_at_least(1),
+        default=1,
+        metavar="N",
+        help="seeds to run each pipeline with, --seed and those after it (default 1)",
+    )
 
 
 def _add_predict_arguments(parser):
@@ -396,6 +429,14 @@ def _numbers_of_trials(text):
     return [part if part == "all" else int(part) for part in parts]
 
 
+def _numbers(text):
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if part != "all" and not (part.isdecimal() and part.isascii() and int(part) > 0):
+            raise argparse.ArgumentTypeError(f"{part!r} must be at least 1, or all; write 1,4,all")
+    return [part if part == "all" else int(part) for part in parts]
+
+
 def _at_least(lowest):
     def integer(text):
         if not re.fullmatch(r"\d+", text) or int(text) < lowest:
@@ -417,6 +458,8 @@ def _compare(arguments, error):
         error(f"argument --out: {arguments.out} is a file; give a folder")
     if arguments.own_trials and arguments.cv != "calibration":
         error("argument --own-trials: only for --cv calibration")
+    if arguments.sizes and not arguments.cv.startswith("learning-"):
+        error("argument --sizes: only for --cv learning-people or learning-trials")
 
     from skeeg.datasets import summary
     from skeeg.evaluation import compare
@@ -424,6 +467,7 @@ def _compare(arguments, error):
     from skeeg.evaluation.results import TABLES
     from skeeg.evaluation.running import FoldError
     from skeeg.evaluation.splits import OWN_TRIALS
+    from skeeg.report import write_figures, write_report
 
     # recordings of many people are aligned; the simulated people need none
     of_sample, calibration = arguments.data == ["sample"], arguments.cv == "calibration"
@@ -440,12 +484,13 @@ def _compare(arguments, error):
         warnings.simplefilter("default")
         try:
             X, y, metadata = _load(arguments, error)
-            _say(summary(X, y, metadata))
+            read = summary(X, y, metadata)
+            _say(read)
             told = _note(caught)  # what is odd about the data is said before anything trains
             pipelines = make_pipelines(
                 names,
                 sfreq=X.sfreq,
-                random_state=arguments.seed,
+                random_state=None,  # `compare` sets them
                 max_epochs=max_epochs,
                 calibration=calibration,
             )
@@ -457,6 +502,9 @@ def _compare(arguments, error):
                 cv=arguments.cv,
                 n_splits=arguments.folds,
                 own_trials=arguments.own_trials or OWN_TRIALS,
+                sizes=arguments.sizes,
+                scoring=arguments.scoring,
+                n_seeds=arguments.n_seeds,
                 n_jobs=arguments.n_jobs,
                 backend=arguments.backend,
                 scheduler=arguments.scheduler,
@@ -471,14 +519,16 @@ def _compare(arguments, error):
                 f"skeeg compare: {wrong}\n{arguments.out / 'failures'} holds its traceback", file=sys.stderr
             )
             return 1
-    _note(caught, told)
+    later = _note(caught, told)
     _say(f"\n{result}")
     written, status = list(TABLES), 0 if len(result.predictions) else 1
     if not result.predictions.empty:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("default")
-                written += _draw(result, arguments.out)
+                written += write_figures(result, arguments.out)
+                said = {"read": read, "command": arguments.typed, "notes": [*told, *later]}
+                written.append(write_report(result, arguments.out / "report.html", **said).name)
             _note(caught)
         except OSError as wrong:  # a full disk; the table was said
             print(f"note: the figures could not be written ({wrong})", file=sys.stderr)
@@ -574,26 +624,6 @@ def _paths(data, error, others=""):
     if missing := [name for name in paths if not os.path.lexists(name)]:
         error(f"argument --data: no file {', '.join(missing)}; give {others}existing files")
     return paths
-
-
-def _draw(result, out):
-    """Write both figures, without pyplot: no window, no global state. Returns their names."""
-    from matplotlib.figure import Figure
-
-    from skeeg.evaluation import CalibrationCurve
-    from skeeg.inspection import CalibrationCurveDisplay, ConfusionMatricesDisplay, PairedScoresDisplay
-
-    n_pipelines = result.scores["pipeline"].nunique()
-    if isinstance(result, CalibrationCurve):
-        name, display, size = "learning.png", CalibrationCurveDisplay, (6.4, 4.4 + 0.1 * n_pipelines)
-    else:
-        name, display, size = "scores.png", PairedScoresDisplay, (max(4.5, 1.5 + 0.65 * n_pipelines), 4.8)
-    figure = Figure(figsize=size, layout="constrained")
-    display.from_comparison(result, ax=figure.subplots())
-    figure.savefig(out / name, dpi=150)
-    confusion = ConfusionMatricesDisplay.from_comparison(result, figure=Figure())
-    confusion.figure_.savefig(out / "confusion.png", dpi=150)
-    return [name, "confusion.png"]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ FLOORS = (
     ("estimators",),
     ("baselines", "confidence", "export", "pretrained", "recipes"),
     ("evaluation", "inspection", "live", "testing"),
+    ("report",),
     ("cli",),
 )
 # imports upwards, inside a function, for a method that a user looks for on the estimator

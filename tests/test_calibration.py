@@ -10,7 +10,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.frozen import FrozenEstimator
 
 from skeeg.datasets import load_motor_imagery
-from skeeg.evaluation import CalibrationCurve, OwnTrials, compare, make_pipelines
+from skeeg.evaluation import Curve, OwnTrials, compare, make_pipelines
 from skeeg.evaluation.splits import calibration_folds
 from skeeg.evaluation.statistics import holm, signed_rank_p
 
@@ -31,7 +31,7 @@ def test_each_pipeline_learns_from_what_it_is_said_to(data, options):
     pipelines = {"others": lda, "own": OwnTrials(lda), "tuned": OwnTrials(lda, before), "frozen": before}
     pipelines["transfer"] = OwnTrials(lda, before=lda)
     curve = compare(pipelines, *data, **options)
-    assert isinstance(curve, CalibrationCurve)
+    assert isinstance(curve, Curve)
     assert (curve.scores["error"] == "").all()
 
     folds = calibration_folds(y, metadata, own_trials=options["own_trials"], n_splits=4)
@@ -74,13 +74,13 @@ def test_what_is_learned_from_test_trials_does_not_depend_on_the_number_of_own_t
 def test_the_curve_is_a_comparison_at_each_number(data, options, tmp_path):
     pipelines = {"lda": make_lda(), "own": OwnTrials(make_lda()), "dummy": DummyClassifier()}
     curve = compare(pipelines, *data, out=tmp_path, **options)
-    assert curve.own_trials() == ["0", "4", "8", "all"]
+    assert curve.steps() == ["0", "4", "8", "all"]
     summary, differences = curve.summary(), curve.differences()
     assert differences["reference"].unique().tolist() == ["lda"]
     assert len(differences) == 4 + 3  # "own" begins with the first own trials
     np.testing.assert_allclose(differences["p_holm"], holm(differences["p"]))
     accuracies = curve.subject_accuracies()
-    for step in curve.own_trials():
+    for step in curve.steps():
         at = curve.at(step)
         assert at.scores["own_trials"].unique().tolist() == [step]
         for name, row in at.summary().iterrows():
@@ -149,7 +149,7 @@ def test_one_person_alone(data, options):
     X, y, metadata = (part[:16] for part in data)
     lda, frozen = make_lda(), FrozenEstimator(make_lda().fit(X, y))
     curve = compare({"lda": lda, "tuned": OwnTrials(lda, before=lda)}, X, y, metadata, **options)
-    assert curve.own_trials() == ["4", "8", "all"], "nobody else is there to learn from"
+    assert curve.steps() == ["4", "8", "all"], "nobody else is there to learn from"
     assert "calibration: 1 subject," in str(curve) and "nan" not in str(curve)
     curve = compare({"frozen": frozen}, X, y, metadata, **options)
     assert (curve.scores["error"] == "").all()

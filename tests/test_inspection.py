@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from scipy.stats import t
+from sklearn.calibration import calibration_curve
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
@@ -15,10 +16,15 @@ from sklearn.pipeline import make_pipeline
 
 from skeeg import Scaler, SSTDPNClassifier
 from skeeg.evaluation import Comparison
+from skeeg.evaluation.scoring import resolve
 from skeeg.inspection import (
     CalibrationCurveDisplay,
     ConfusionMatricesDisplay,
+    CriticalDifferenceDisplay,
     PairedScoresDisplay,
+    ReliabilityDisplay,
+    SubjectScoresDisplay,
+    TimeDisplay,
     TrainingDisplay,
 )
 
@@ -223,3 +229,71 @@ def test_training_display_without_validation_draws_the_training_loss_alone():
 def test_training_display_refuses_what_keeps_no_history():
     with pytest.raises(TypeError, match="LogisticRegression keeps no history_"):
         TrainingDisplay.from_estimator(LogisticRegression().fit([[0], [1]], [0, 1]))
+
+
+# ----- people and ranks ---------------------------------------------------------------------------------
+
+
+def test_the_map_of_scores_shows_each_subjects_accuracy(comparison):
+    display = SubjectScoresDisplay.from_comparison(comparison)
+    accuracies = comparison.subject_accuracies()[["strong", "weak"]]
+    order = accuracies.mean(axis=1).sort_values().index
+    np.testing.assert_allclose(display.image_.get_array(), 100 * accuracies.loc[order])
+    written = [text.get_text() for text in display.ax_.texts]
+    assert written == [f"{100 * value:.0f}" for value in accuracies.loc[order].to_numpy().ravel()]
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == list(map(str, order))
+
+
+def test_ranks_and_their_critical_difference_are_those_computed_by_hand():
+    accuracies = np.array(
+        [[0.9, 0.8, 0.8, 0.5], [0.7, 0.9, 0.6, 0.5], [0.8, 0.7, 0.6, 0.4], [0.9, 0.8, 0.7, 0.6]]
+    )
+    rows = [
+        (name, subject, subject, accuracies[subject, i], 1.0, 9, 10, "")
+        for subject in range(4)
+        for i, name in enumerate("abcd")
+    ]
+    columns = ["pipeline", "subject", "fold", "accuracy", "fit_time", "n_train", "n_test", "error"]
+    comparison = Comparison(pd.DataFrame(rows, columns=columns), pd.DataFrame(), np.array([0, 1]), 0.5, "x")
+    ranks, critical = comparison.ranks()
+    # by hand: a 1, 2, 1, 1; b 2.5, 1, 2, 2; c 2.5, 3, 3, 3; d 4, 4, 4, 4
+    assert ranks.to_dict() == {"a": 1.25, "b": 1.875, "c": 2.875, "d": 4.0}
+    assert critical == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 4)), abs=1e-3)  # q of 4 at 5 %: 2.569
+    display = CriticalDifferenceDisplay.from_comparison(comparison, ax=Figure().subplots())
+    assert display.groups_ == [("a", "b", "c"), ("b", "c", "d")]
+    assert CriticalDifferenceDisplay(ranks, critical=1.0).plot().groups_ == [("a", "b"), ("b", "c")]
+    assert CriticalDifferenceDisplay(ranks, critical=np.nan).plot().groups_ == []
+    assert comparison.ranks("accuracy")[0].equals(ranks)
+
+
+def test_accuracy_stands_over_the_time_of_a_fit(comparison):
+    comparison.scores["fit_time"] = np.where(comparison.scores["pipeline"] == "weak", 0.0, 4.0)
+    display = TimeDisplay.from_comparison(comparison, ax=Figure().subplots())
+    means = comparison.summary()["accuracy"]
+    for name, x in (("weak", 1e-3), ("strong", 4.0)):
+        np.testing.assert_allclose(display.points_[name].get_data(), [[x], [100 * means[name]]])
+    assert drawn(display.ax_.get_legend().get_texts()) == ["strong", "weak"]
+
+
+def test_reliability_of_a_comparison_is_that_of_its_predictions(comparison):
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0, 1, 400)
+    y_true = np.where(rng.random(400) < p, "right", "left")
+    table = pd.DataFrame({"pipeline": "it", "y_true": y_true, "proba_left": 1 - p, "proba_right": p})
+    silent = table.assign(pipeline="silent", proba_left=np.nan, proba_right=np.nan)
+    comparison.classes, comparison.predictions = np.array(["left", "right"]), pd.concat([table, silent])
+    display = ReliabilityDisplay.from_comparison(comparison, ax=Figure().subplots())
+    sure, right = np.maximum(p, 1 - p), (y_true == "right") == (p > 0.5)
+    prob_true, prob_pred = calibration_curve(right, sure, n_bins=10, strategy="quantile")
+    np.testing.assert_allclose(display.lines_["it"].get_data(), [100 * prob_pred, 100 * prob_true])
+    assert list(display.lines_) == ["it"]
+
+
+def test_scores_that_are_no_percent_are_drawn_as_they_are(comparison):
+    comparison.scoring = resolve(["kappa", "accuracy"])
+    comparison.predictions["subject"] = np.repeat(np.arange(4), 60)
+    display = PairedScoresDisplay.from_comparison(comparison, ax=Figure().subplots())
+    kappas = comparison.subject_scores("kappa")[["strong", "weak"]].to_numpy()
+    np.testing.assert_allclose([line.get_ydata() for line in display.lines_], kappas)
+    assert display.ax_.get_ylabel() == "Kappa"
+    assert not any("chance" in str(line.get_label()) for line in display.ax_.lines)

@@ -7,10 +7,31 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import rankdata, t, wilcoxon
+from scipy.stats import (
+    binomtest,
+    chi2,
+    norm,
+    permutation_test,
+    rankdata,
+    t,
+    ttest_1samp,
+    wilcoxon,
+)
 
 from skeeg.evaluation import Comparison
-from skeeg.evaluation.statistics import holm, mean_interval, rank_biserial, signed_rank_p, smallest_p
+from skeeg.evaluation.statistics import (
+    above_chance_p,
+    chance_limit,
+    correlated_t,
+    critical_difference,
+    holm,
+    mean_interval,
+    permutation_p,
+    rank_biserial,
+    signed_rank_p,
+    smallest_p,
+    standardised_mean,
+)
 
 
 @pytest.fixture
@@ -249,3 +270,98 @@ def test_tiny_p_are_not_printed_as_zero():
     line = next(line for line in str(comparison).splitlines() if line.startswith("b "))
     assert line.endswith(" <0.001")
     assert "14 subjects can reach <0.001 at best" in str(comparison)
+
+
+# ----- permutation, effect size, Bayes, chance, ranks -----------------------------------------------------
+
+
+def all_signs_p(differences):
+    """The permutation test by its definition."""
+    sums = [abs(np.dot(signs, differences)) for signs in itertools.product((-1, 1), repeat=len(differences))]
+    return np.mean(np.array(sums) >= abs(np.sum(differences)) - 1e-12)
+
+
+@pytest.mark.parametrize("n_subjects", [1, 2, 5, 9, 12])
+def test_permutation_p_is_exact(n_subjects):
+    rng = np.random.default_rng(n_subjects)
+    for differences in (rng.normal(0.3, 1, n_subjects), rng.integers(-3, 5, n_subjects) / 10):
+        assert permutation_p(differences) == pytest.approx(all_signs_p(differences), abs=1e-12)
+
+
+def test_permutation_p_is_scipys():
+    differences = np.random.default_rng(3).normal(0.3, 1, 13)
+    options = {"permutation_type": "samples", "n_resamples": 2**14, "alternative": "two-sided"}
+    expected = permutation_test((differences,), np.mean, **options).pvalue
+    assert permutation_p(differences) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_subjects", [21, 40, 109])
+def test_permutation_p_of_many_subjects(n_subjects):
+    rng = np.random.default_rng(n_subjects)
+    counts = rng.integers(-6, 9, n_subjects)  # differences in right answers, of 45 trials each
+    table = Counter({0: 1})
+    for count in counts.tolist():
+        table = _both_signs(table, count)
+    extreme = sum(n for total, n in table.items() if abs(total) >= abs(counts.sum()))
+    expected = float(Fraction(extreme, 2**n_subjects))
+    assert permutation_p(counts / 45) == pytest.approx(expected, rel=1e-6)
+
+
+def _both_signs(table, count):
+    new = Counter()
+    for total, n in table.items():
+        new[total + count] += n
+        new[total - count] += n
+    return new
+
+
+def test_the_permutation_test_has_the_same_floor():
+    assert permutation_p([0.1, 0.2, 0.4, 0.3, 0.2]) == smallest_p(5)
+    assert permutation_p([0.0, 0.0]) == permutation_p([]) == 1
+
+
+@pytest.mark.parametrize("n", [3, 10, 50])
+def test_the_interval_of_hedges_g_inverts_the_noncentral_t(n):
+    values = np.random.default_rng(n).normal(0.5, 1, n)
+    g, low, high = standardised_mean(values)
+    t_value = values.mean() / values.std(ddof=1) * np.sqrt(n)
+    assert g == pytest.approx(
+        t_value / np.sqrt(n) * (1 - 3 / (4 * (n - 1) - 1)), rel=0.05
+    )  # the usual short form
+    unbiased = g / (t_value / np.sqrt(n))
+    # P(T <= t) = E[Phi(t s - center)], s**2 chi-square over its degrees of freedom
+    s = np.sqrt(chi2.ppf((np.arange(20000) + 0.5) / 20000, n - 1) / (n - 1))
+    for limit, q in ((low, 0.975), (high, 0.025)):
+        center = limit / unbiased * np.sqrt(n)
+        assert norm.cdf(t_value * s - center).mean() == pytest.approx(q, abs=1e-4)
+    assert np.isnan(standardised_mean([0.1, 0.2])).all() and np.isnan(standardised_mean([0.1] * 9)).all()
+
+
+def test_the_bayesian_t_test_is_student_with_nadeau_and_bengios_variance():
+    differences = np.random.default_rng(0).normal(0.02, 0.03, 10)
+    worse, equal, better = correlated_t(differences, correlation=0.1, rope=0.01)
+    scale = np.sqrt((1 / 10 + 0.1 / 0.9) * differences.var(ddof=1))
+    posterior = t(9, loc=differences.mean(), scale=scale)
+    assert (worse, better) == pytest.approx((posterior.cdf(-0.01), posterior.sf(0.01)))
+    assert worse + equal + better == pytest.approx(1)
+    draws = posterior.rvs(200_000, random_state=0)
+    assert equal == pytest.approx(np.mean(np.abs(draws) <= 0.01), abs=0.005)
+    assert correlated_t([0.005] * 4, 0.1) == (0, 1, 0) and correlated_t([0.2] * 4, 0.1) == (0, 0, 1)
+    assert np.isnan(correlated_t([0.1], 0.1)).all()
+    independent = correlated_t(differences, 0.0, rope=0.0)
+    assert 2 * min(independent[0], independent[2]) == pytest.approx(ttest_1samp(differences, 0).pvalue)
+
+
+@pytest.mark.parametrize(("n", "chance"), [(16, 0.5), (45, 0.511), (40, 0.25), (1, 0.5)])
+def test_chance_limits_are_those_of_binomial_tests(n, chance):
+    limit = chance_limit(n, chance)
+    p = [binomtest(k, n, chance, alternative="greater").pvalue for k in range(n + 1)]
+    for k in range(n + 1):
+        assert above_chance_p(k, n, chance) == pytest.approx(p[k])
+        assert (k / n > limit + 1e-12) == (p[k] <= 0.05)
+
+
+def test_critical_differences_are_demsars():
+    # the table of q at alpha = 0.05 (Demšar 2006, table 5), over 2 to 6 classifiers
+    for k, q in {2: 1.960, 3: 2.343, 4: 2.569, 5: 2.728, 6: 2.850}.items():
+        assert critical_difference(k, 14) == pytest.approx(q * np.sqrt(k * (k + 1) / (6 * 14)), abs=2e-3)

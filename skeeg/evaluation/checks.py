@@ -7,7 +7,7 @@ from numbers import Integral, Number
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from skeeg.datasets import duplicate_trials, warn_of_one_person_as_several
+from skeeg.datasets import warn_of_one_person_as_several
 from skeeg.trials import as_trials, holds_epochs, warn_user
 
 
@@ -146,13 +146,12 @@ def _rows(rows, n_trials, k):
     return rows
 
 
-def warn_of_folds(folds, X, y, metadata, cv):
+def warn_of_folds(folds, y, metadata, cv):
     """Say what makes scores of these folds mean something else than they seem to."""
-    if cv not in ("within-subject", "cross-session"):
+    if cv not in ("within-subject", "cross-session", "learning-trials"):
         warn_of_one_person_as_several(metadata["subject"])
     _warn_of_unseen_classes(folds, y, metadata)
     _warn_of_one_class(y, metadata)
-    _warn_of_duplicates(folds, X, metadata)
 
 
 def _warn_of_unseen_classes(folds, y, metadata):
@@ -173,30 +172,6 @@ def _warn_of_one_class(y, metadata):
         warn_user(
             f"subjects {_some(single)} have trials of one class: their accuracy tells how often it is "
             "answered, not how well classes are told apart. Leave them out"
-        )
-
-
-def _warn_of_duplicates(folds, X, metadata):
-    """The same trial in training and test: a file read twice, or cut twice."""
-    with np.errstate(invalid="ignore"):  # what is not finite is the pipelines' to refuse
-        pairs = duplicate_trials(np.asarray(X).reshape(len(X), -1, X.shape[-1]))
-    if len(pairs) == 0:
-        return
-    same = np.arange(len(X))
-    same[pairs[:, 1]] = pairs[:, 0]
-    twins, n_folds = {}, 0
-    for train, test in folds:
-        found = test[np.isin(same[test], same[train])]
-        n_folds += len(found) > 0
-        for trial in found:
-            twins.setdefault(trial, train[same[train] == same[trial]][0])
-    if twins:
-        trial, twin = next(iter(twins.items()))
-        subjects = metadata["subject"].iloc[[trial, twin]].tolist()
-        warn_user(
-            f"{len(twins)} test trials are the same as a trial that trains, in {n_folds} of {len(folds)} "
-            f"folds: their scores are too good. The first are trial {trial} of subject {subjects[0]} and "
-            f"{twin} of {subjects[1]}; was a recording read twice?"
         )
 
 

@@ -11,14 +11,19 @@ import numpy as np
 from sklearn.base import clone
 
 from skeeg.evaluation import kept
-from skeeg.evaluation.calibration import CalibrationCurve, OwnTrials, classifier_at, training_rows
+from skeeg.evaluation.calibration import OwnTrials, classifier_at, training_rows
 from skeeg.evaluation.checks import check_data, warn_of_folds
 from skeeg.evaluation.claims import Claims, with_others
 from skeeg.evaluation.cluster import run_on_dask
+from skeeg.evaluation.collecting import collect
+from skeeg.evaluation.curves import STEPS, Curve
+from skeeg.evaluation.leakage import audit, on_both_sides, parts_of
 from skeeg.evaluation.pipelines import make_pipelines
-from skeeg.evaluation.results import Comparison, collect
+from skeeg.evaluation.results import Comparison
 from skeeg.evaluation.running import FoldError, ProgressBar, StopSignals, run
-from skeeg.evaluation.splits import OWN_TRIALS, Fold, calibration_folds, make_folds
+from skeeg.evaluation.scoring import check_scores, resolve
+from skeeg.evaluation.searches import keep_groups_apart
+from skeeg.evaluation.splits import OWN_TRIALS, SIZES, Fold, calibration_folds, learning_folds, make_folds
 from skeeg.plain import counted
 from skeeg.trials import EEGArray
 
@@ -32,6 +37,9 @@ def compare(
     cv="cross-subject",
     n_splits=5,
     own_trials=OWN_TRIALS,
+    sizes=None,
+    scoring="accuracy",
+    n_seeds=1,
     n_jobs=1,
     backend=None,
     scheduler=None,
@@ -63,13 +71,28 @@ def compare(
         Labels: strings or integers. None takes those of X.
     metadata : DataFrame, n_trials rows
         Column ``subject``; ``session`` and ``run`` where there are any.
-    cv : {"within-subject", "cross-subject", "cross-session", "calibration"} or splitter, \
-            default="cross-subject"
-        The question asked, see `make_folds`.
+    cv : {"within-subject", "cross-subject", "cross-session", "calibration", "learning-people", \
+            "learning-trials"} or splitter, default="cross-subject"
+        The question asked, see `make_folds`. A search (``GridSearchCV``, ...) among the pipelines whose own
+        ``cv`` is left at the default, or a number, gets inner folds that keep people apart where the question
+        does; that is said in ``findings``.
     n_splits : int, default=5
         The largest number of folds, see `make_folds`.
     own_trials : sequence of int or "all", default=(0, 4, 8, 16, 40, "all")
         For "calibration": numbers of the person's own trials that train.
+    sizes : sequence of int or "all", default=None
+        For "learning-people" and "learning-trials": how many people or trials train. None: 1, 2, 4, ...,
+        "all", or 8, 16, 32, ..., "all".
+    scoring : str, scorer, list of these, or dict of str -> str or scorer, default="accuracy"
+        What is told: "accuracy", "balanced_accuracy", "kappa", "roc_auc" (of more than two classes, the mean
+        of each against the rest), "log_loss", "brier" (of two classes, of one of them), "ece" (expected
+        calibration error of the likeliest class, ten bins), "itr" (Wolpaw's bits a trial), any name of
+        ``sklearn.metrics.get_scorer_names()``, or scorers. The first is tested. All are made of the
+        predictions: ``result.subject_scores("kappa")`` tells later what was not asked for here.
+    n_seeds : int, default=1
+        Every pipeline runs with so many seeds, `random_state` and those after it, on the same folds. The
+        spread over seeds is told apart from that over people. A pipeline in which no ``random_state`` is None
+        runs once.
     n_jobs : int, default=1
         Folds run side by side, each in its own process with its share of the processor's cores; -1: one
         a core. The scores do not depend on it.
@@ -93,14 +116,22 @@ def compare(
     Returns
     -------
     Comparison
-        Scores, predictions and statistics; a `CalibrationCurve` for "calibration". After Ctrl-C or SIGTERM
-        it holds the folds that were finished and its ``interrupted`` is True.
+        Scores, predictions and statistics; a `Curve` for "calibration" and "learning-...". After Ctrl-C or
+        SIGTERM it holds the folds that were finished and its ``interrupted`` is True.
+
+    See Also
+    --------
+    make_pipelines : Pipelines by name.
+    make_folds : The questions that ``cv`` asks.
+    load_comparison : Read again what `out` holds.
+    skeeg.inspection.PairedScoresDisplay : The figure.
 
     Warns
     -----
     UserWarning
-        Trials of the same numbers train and test, a class or a subject cannot be judged, a kept fold does
-        not hold and is computed again, a file cannot be written, or a pipeline warned.
+        Testing shares people, sessions or trials with training (`skeeg.evaluation.leakage`), a class or a
+        subject cannot be judged, a kept fold does not hold and is computed again, a file cannot be written,
+        or a pipeline warned.
 
     Raises
     ------
@@ -112,12 +143,6 @@ def compare(
         `out` cannot be written to, or no cluster answers; nothing was computed then.
     RuntimeError
         With `strict`, where a fold failed; what was finished before is kept.
-
-    See Also
-    --------
-    make_pipelines : Pipelines by name.
-    make_folds : The questions that ``cv`` asks.
-    skeeg.inspection.PairedScoresDisplay : The figure.
 
     Examples
     --------
@@ -138,20 +163,28 @@ def compare(
             f"backend={backend!r}, scheduler={scheduler!r}: Dask needs both, others no scheduler"
         )
     X, y, metadata = check_data(X, y, metadata)
-    pipelines = _check_pipelines(pipelines, X, cv, random_state)
-    if _name_of(cv) == "calibration":
-        folds = calibration_folds(
-            y, metadata, own_trials=own_trials, n_splits=n_splits, random_state=random_state
-        )
+    classes, scoring, question = np.unique(y), resolve(scoring), _name_of(cv)
+    check_scores(scoring, classes)
+    runs, names = _runs(pipelines, X, cv, random_state, n_seeds)
+    common = {"n_splits": n_splits, "random_state": random_state}
+    if sizes is not None and question not in SIZES:
+        raise ValueError(f"sizes is for cv={' or '.join(map(repr, SIZES))}, not {question!r}")
+    if question == "calibration":
+        folds = calibration_folds(y, metadata, own_trials=own_trials, **common)
+    elif question in SIZES:
+        folds = learning_folds(question, y, metadata, sizes=sizes, **common)
     else:
-        folds = [
-            Fold(train, test)
-            for train, test in make_folds(cv, y, metadata, n_splits=n_splits, random_state=random_state)
-        ]
-    tasks = training_rows(pipelines, folds)
+        folds = [Fold(train, test) for train, test in make_folds(cv, y, metadata, **common)]
+    tasks = training_rows(runs, folds)
     pairs = [(np.concatenate([fold.train, fold.own]), fold.test) for fold in folds]
-    warn_of_folds(pairs, X, y, metadata, _name_of(cv))
-    classes, groups = np.unique(y), _groups(cv, metadata)
+    warn_of_folds(pairs, y, metadata, question)
+    first_runs = {name: runs[run] for run, (name, seed) in names.items() if seed == random_state}
+    groups = _groups(cv, metadata)
+    findings = list(audit(pairs, X, metadata, question, first_runs))
+    if question == "calibration" or not on_both_sides(pairs, groups)[0]:
+        whom = "sessions" if question == "cross-session" else "people"
+        said = [keep_groups_apart(names[run][0], pipeline, whom) for run, pipeline in runs.items()]
+        findings += dict.fromkeys(sentence for sentences in said for sentence in sentences)
     known = (X.sfreq, X.ch_names, X.labels, X.tmin) if isinstance(X, EEGArray) else None
     X = np.asarray(X)
 
@@ -159,7 +192,7 @@ def compare(
     if out is not None:
         folder = kept.folder_of(out)
         data = (X, known, y, groups)
-        claims.paths = paths = kept.name_files(folder, tasks, pipelines, folds, data)
+        claims.paths = paths = kept.name_files(folder, tasks, runs, folds, data)
         found = {task: path for task, path in paths.items() if path.exists()}
         read = {
             task: kept.read_fold(path, len(folds[task[1]].test), len(classes)) for task, path in found.items()
@@ -173,7 +206,7 @@ def compare(
     given = (X, known, y, groups, classes)
     waiting = {
         (name, k): (
-            classifier_at(pipelines[name], folds[k]),
+            classifier_at(runs[name], folds[k]),
             *given,
             train,
             folds[k].batches or (folds[k].test,),
@@ -215,14 +248,28 @@ def compare(
 
     _tell_warnings(done)
     interrupted = len(done) < len(tasks)
-    result = (CalibrationCurve if _name_of(cv) == "calibration" else Comparison)(
-        *collect(done, tasks, folds, y, classes, metadata),
+    sfreq = known[0] if known else None
+    result = (Curve if question in STEPS else Comparison)(
+        *collect(
+            done,
+            tasks,
+            folds,
+            y,
+            classes,
+            metadata,
+            names=names,
+            scoring=scoring,
+            step=(STEPS[question][0], f"n_{STEPS[question][0]}") if question in STEPS else (),
+        ),
         classes=classes,
         chance=float(max(np.mean(y == label) for label in classes)),
-        cv=_name_of(cv),
+        cv=question,
         interrupted=interrupted,
         signal=stop.received if interrupted else 0,
-        pipelines=tuple(pipelines),
+        pipelines=tuple(dict.fromkeys(name for name, _ in names.values())),
+        scoring=scoring,
+        findings=tuple(findings),
+        seconds=X.shape[-1] / sfreq if sfreq else None,
     )
     if out is not None:
         try:
@@ -262,6 +309,29 @@ def _groups(cv, metadata):
         pairs = zip(subjects, metadata["session"].astype(str), strict=True)
         return np.array([repr(pair) for pair in pairs])  # "a/b", "c" and "a", "b/c" are two
     return subjects.to_numpy(dtype=str)
+
+
+def _runs(pipelines, X, cv, random_state, n_seeds):
+    """Pipelines with every seed, by the name of the run; and the pipeline and seed that each run is of."""
+    if not isinstance(n_seeds, Integral) or isinstance(n_seeds, bool) or n_seeds < 1:
+        raise ValueError(f"n_seeds={n_seeds!r} must be an integer of at least 1")
+    runs, names = {}, {}
+    for seed in range(random_state, random_state + int(n_seeds)):
+        for name, pipeline in _check_pipelines(pipelines, X, cv, seed).items():
+            if seed == random_state:
+                runs[name], names[name] = pipeline, (name, seed)
+            elif _random_states(pipeline) != _random_states(runs[name]):
+                runs[f"{name}, seed {seed}"], names[f"{name}, seed {seed}"] = pipeline, (name, seed)
+    return runs, names
+
+
+def _random_states(pipeline):
+    return [
+        repr(value)
+        for part in parts_of(pipeline)
+        for key, value in part.get_params(deep=False).items()
+        if key == "random_state"
+    ]
 
 
 def _check_pipelines(pipelines, X, cv, random_state):

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skeeg.evaluation.statistics import holm, mean_interval, rank_biserial, signed_rank_p, smallest_p
+from skeeg.evaluation.over_subjects import OverSubjects
+from skeeg.evaluation.paired import NAMES_OF_TESTS
+from skeeg.evaluation.statistics import smallest_p
+from skeeg.evaluation.table import Table, dashed, mean_and_sd, one_line, print_p
 from skeeg.files import write_atomically
 from skeeg.plain import counted
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
-
+#: What a folder tells beside its tables, for `load_comparison`.
+ABOUT = "comparison.json"
 #: What `Comparison.save` writes.
-TABLES = ("scores.csv", "predictions.csv", "differences.csv")
+TABLES = ("scores.csv", "predictions.csv", "differences.csv", "table.csv", "table.md", "table.tex", ABOUT)
 
 
 @dataclass
-class Comparison:
+class Comparison(OverSubjects):
     """Results of `compare`.
 
     Attributes
     ----------
     scores : DataFrame
-        One row a pipeline, fold and subject: ``pipeline``, ``subject``, ``fold``, ``accuracy`` (0 to 1),
-        ``fit_time`` (seconds, of the whole fold), ``n_train``, ``n_test`` (trials) and ``error`` (empty
-        where all went well; else ``accuracy`` is NaN).
+        One row a pipeline, fold and subject: ``pipeline``, ``subject``, ``seed`` (of several), ``fold``,
+        ``accuracy`` (0 to 1) and what else was asked for, ``fit_time`` (seconds, of the whole fold),
+        ``n_train``, ``n_test`` (trials) and ``error`` (empty where all went well; else the scores are NaN).
     predictions : DataFrame
         One row a pipeline and test trial: ``pipeline``, ``trial`` (row number in X), ``subject``,
-        ``session``, ``run`` (where the metadata have them), ``fold``, ``y_true``, ``y_pred`` and
+        ``session``, ``run`` (where the metadata have them), ``seed``, ``fold``, ``y_true``, ``y_pred`` and
         ``proba_<class>`` (NaN for a pipeline without predict_proba).
     classes : ndarray, shape (n_classes,)
         Labels, sorted.
@@ -47,6 +51,12 @@ class Comparison:
         Number of the signal that did so; 0 where none did.
     pipelines : tuple of str
         Names in the order in which they were given; by default as they come in the scores.
+    scoring : dict of str -> Score
+        What was asked for; the first is what is tested.
+    findings : tuple of str
+        What the audit of the splits found, see `skeeg.evaluation.leakage`.
+    seconds : float or None
+        Length of a trial, where it is known.
 
     See Also
     --------
@@ -61,177 +71,199 @@ class Comparison:
     >>> X, y = np.random.default_rng(0).standard_normal((12, 2, 50)), np.tile(["left", "left", "right"], 4)
     >>> metadata = pd.DataFrame({"subject": np.repeat([1, 2], 6)})
     >>> dummies = {s: DummyClassifier(strategy=s) for s in ("most_frequent", "stratified")}
-    >>> result = compare(dummies, X, y, metadata, progress=False)
+    >>> result = compare(dummies, X, y, metadata, scoring=["accuracy", "kappa"], progress=False)
     >>> round(result.chance, 3)
     0.667
     >>> result.summary()["accuracy"].round(3).to_dict()
     {'most_frequent': 0.667, 'stratified': 0.5}
+    >>> result.subject_scores("brier").round(3)["most_frequent"].to_dict()  # was not asked for, then
+    {1: 0.333, 2: 0.333}
     """
 
-    scores: pandas.DataFrame  # noqa: F821
-    predictions: pandas.DataFrame  # noqa: F821
-    classes: np.ndarray
-    chance: float
-    cv: str
-    interrupted: bool = False
-    signal: int = 0
-    pipelines: tuple = ()
+    # ----- the table ------------------------------------------------------------------------------------
 
-    def __post_init__(self):
-        present = self.scores["pipeline"].unique()
-        self.pipelines = tuple(name for name in self.pipelines or present if name in present)
-
-    def subject_accuracies(self) -> pd.DataFrame:
-        """Accuracy of each pipeline on each subject, over all test trials of that subject.
-
-        Returns
-        -------
-        DataFrame, shape (n_subjects, n_pipelines)
-            NaN where a fold of that subject failed, or another pipeline has one more: what remains would not
-            be the same trials.
-        """
-        scores = self.scores.assign(n_right=self.scores["accuracy"] * self.scores["n_test"])
-        cells = scores.set_index(["subject", "fold", "pipeline"])
-        n_right = cells["n_right"].unstack("pipeline").groupby("subject", sort=False)
-        n_test = cells.groupby(["subject", "fold"], sort=False)["n_test"].first()
-        table = n_right.agg(lambda column: column.sum(skipna=False))
-        table = table.div(n_test.groupby("subject", sort=False).sum(), axis=0)
-        return table.reindex(index=scores["subject"].unique(), columns=list(self.pipelines))
-
-    def same_people(self) -> pd.DataFrame:
-        """Accuracies of the people that every pipeline was tested on: those that can be compared.
-
-        Returns
-        -------
-        DataFrame, shape (n_complete_subjects, n_pipelines)
-            Rows of `subject_accuracies` without a gap. A pipeline that has no subject at all is NaN
-            throughout and keeps nobody out.
-        """
-        accuracies = self.subject_accuracies()
-        return accuracies.loc[accuracies.dropna(axis=1, how="all").dropna().index]
-
-    def summary(self) -> pd.DataFrame:
-        """One row a pipeline, the most accurate first.
-
-        Returns
-        -------
-        DataFrame
-            ``accuracy`` and ``sd`` (mean and standard deviation over the subjects of `same_people`),
-            ``n_subjects`` (of these), ``fit_time`` (mean seconds of a fold) and ``n_failed`` (folds with an
-            error).
-        """
-        import pandas as pd
-
-        accuracies = self.same_people()
-        folds = self.scores.drop_duplicates(["pipeline", "fold"]).groupby("pipeline", sort=False)
-        table = pd.DataFrame(
-            {
-                "accuracy": accuracies.mean(),
-                "sd": accuracies.std(),
-                "n_subjects": accuracies.count(),
-                "fit_time": folds["fit_time"].mean(),
-                "n_failed": folds["error"].agg(lambda errors: (errors != "").sum()),
-            }
-        )
-        return table.sort_values("accuracy", ascending=False, kind="stable")
-
-    def differences(self, reference=None, *, all_pairs=False) -> pd.DataFrame:
-        """Test paired differences in accuracy between pipelines, over the subjects that every pipeline has.
+    def table(self, reference=None, *, score=None, test="wilcoxon", rope=0.01) -> Table:
+        """Make the table of a paper, for `print`, Markdown, LaTeX, HTML and CSV.
 
         Parameters
         ----------
-        reference : str, default=None
-            The pipeline that each other one is compared with; None takes the one that was named first.
-        all_pairs : bool, default=False
-            Compare every pair instead, which asks more of the data: Holm's correction grows with the number
-            of tests.
+        reference, score, test, rope
+            As of `differences`.
 
         Returns
         -------
-        DataFrame
-            One row a test: ``pipeline``, ``reference``, ``difference`` (pipeline minus reference, mean over
-            subjects), ``ci_low`` and ``ci_high`` (its 95 % confidence interval, Student's t), ``effect``
-            (rank-biserial correlation, -1 to 1), ``n_subjects``, ``p`` (exact two-sided Wilcoxon signed-rank
-            test) and ``p_holm`` (Holm's correction over the rows of this table). `print` and
-            ``differences.csv`` show the same with the default arguments.
-
-        Raises
-        ------
-        ValueError
-            `reference` is no pipeline of this comparison, or is given together with `all_pairs`.
-
-        Notes
-        -----
-        With n subjects no p-value is below 2 / 2**n: five subjects cannot reach 0.05. The test is over
-        subjects because they are independent of each other; folds share their training trials.
+        Table
+            A row a pipeline, the best first.
         """
-        import pandas as pd
+        score = self._score(score)
+        reference = self.pipelines[0] if reference is None and self.pipelines else reference
+        tests = self.differences(reference, score=score, test=test, rope=rope).set_index("pipeline")
+        numbers = self.summary(score).join(tests.drop(columns=["reference", "n_subjects"]))
+        others = [other for other in self.scoring.values() if other.name != score.name]
+        for other in others:
+            values = self.same_people(other)
+            numbers[other.name], numbers[f"sd_{other.name}"] = values.mean(), values.std()
+        numbers["n_above_chance"] = self._above_chance()
+        p_columns = ["p_worse", "p_equal", "p_better"] if test == "bayes" else ["p"]
+        header = ["pipeline", score.heading, *(["± seeds"] if self._seed() else [])]
+        header += [*(other.heading for other in others), "> chance", "fit (s/fold)"]
+        header += [f"vs {reference}", "95 % CI", "effect", *(name.replace("p_", "P ") for name in p_columns)]
+        rows = [
+            (one_line(name), *dashed(self._cells(row, score, others, p_columns)))
+            for name, row in numbers.iterrows()
+        ]
+        title = f"{self._title()}, {counted(self._n_folds(), 'fold')}, {self._classes()}"
+        footer = self._footer(score, others, len(tests), test, rope)
+        return Table(title, tuple(header), rows, footer, numbers.rename_axis("pipeline").reset_index())
 
-        ranking = self.summary().index
-        if reference is not None and (all_pairs or reference not in ranking):
-            raise ValueError(
-                f"reference={reference!r}: all_pairs has none; give one of the two"
-                if all_pairs
-                else f"reference={reference!r} was not compared; choose from {', '.join(ranking)}."
+    def table_of_differences(
+        self, reference=None, *, all_pairs=False, score=None, test="wilcoxon", rope=0.01
+    ) -> Table:
+        """Make a table of the tests with all that `differences` tells.
+
+        Parameters
+        ----------
+        reference, all_pairs, score, test, rope
+            As of `differences`.
+
+        Returns
+        -------
+        Table
+            A row a pair.
+        """
+        score = self._score(score)
+        numbers = self.differences(reference, all_pairs=all_pairs, score=score, test=test, rope=rope)
+        bayes = test == "bayes"
+        p_columns = ["p_worse", "p_equal", "p_better"] if bayes else ["p", "p_holm"]
+        header = ["pipeline", "against", f"difference in {score.heading}", "95 % CI", "effect", "Hedges' g"]
+        header += ["95 % CI", *(name.replace("p_", "P " if bayes else "p, ") for name in p_columns)]
+        rows = [
+            (
+                one_line(row["pipeline"]),
+                one_line(row["reference"]),
+                *dashed(
+                    (
+                        score.format(row["difference"], sign=True),
+                        _limits(row, "ci_low", "ci_high", lambda value: score.format(value, sign=True)),
+                        f"{row['effect']:+.2f}",
+                        f"{row['g']:+.2f}",
+                        _limits(row, "g_low", "g_high", "{:+.2f}".format),
+                        *("nan" if np.isnan(row[name]) else print_p(row[name]) for name in p_columns),
+                    )
+                ),
             )
-        if all_pairs:
-            pairs = itertools.combinations(ranking, 2)
-        else:
-            reference = self.pipelines[0] if reference is None else reference
-            pairs = [(name, reference) for name in ranking if name != reference]
-        accuracies = self.same_people()
-        rows = [(name, other, *paired_test(accuracies[name], accuracies[other])) for name, other in pairs]
-        table = pd.DataFrame(rows, columns=["pipeline", "reference", *PAIRED_TEST])
-        return table.assign(p_holm=holm(table["p"]))
+            for _, row in numbers.iterrows()
+        ]
+        footer = [
+            f"difference: mean over {self._people(score)}, with Student's interval",
+            "effect: rank-biserial correlation, from -1 (all are lower) to +1 (all are higher)",
+            "Hedges' g: mean difference in standard deviations of the differences",
+            *self._test(len(rows), score, test, rope),
+        ]
+        return Table(f"{self._title()}, differences", tuple(header), rows, footer, numbers)
+
+    def _cells(self, row, score, others, p_columns):
+        """Cells of a pipeline."""
+        limits = _limits(row, "ci_low", "ci_high", lambda value: score.format(value, sign=True))
+        n_tested = self.subject_accuracies()[row.name].count()
+        return (
+            mean_and_sd(score, row[score.name], row["sd"]),
+            *([score.format(row["sd_seeds"])] if self._seed() else []),
+            *(mean_and_sd(other, row[other.name], row[f"sd_{other.name}"]) for other in others),
+            f"{row['n_above_chance']:.0f}/{n_tested}" if n_tested else "nan",
+            f"{row['fit_time']:.2f}",
+            score.format(row["difference"], sign=True),
+            limits,
+            f"{row['effect']:+.2f}",
+            *(print_p(row["p_holm" if name == "p" else name]) for name in p_columns),
+        )
+
+    def _footer(self, score, others, n_tests, test, rope):
+        """What the columns mean, and what a reader must know."""
+        lines = [f"{score.name}: mean ± standard deviation over {self._people(score)}"]
+        if lower := [each.name for each in (score, *others) if each.lower_is_better]:
+            lines.append(f"{', '.join(lower)}: lower is better")
+        if any(each.name == "itr" for each in (score, *others)):
+            lines.append("itr: Wolpaw's bits a trial, 0 at chance and below" + self._a_minute())
+        if self._seed():
+            lines += self._seeds()
+        lines.append(f"> chance: subjects above what guessing reaches in 95 % of cases ({self._limits()})")
+        if n_tests:
+            lines.append("effect: rank-biserial correlation, from -1 (all are lower) to +1 (all are higher)")
+            lines += self._test(n_tests, score, test, rope)
+        return lines + self._remarks() + list(self.findings)
 
     def save(self, out) -> None:
-        """Write ``scores.csv``, ``predictions.csv`` and ``differences.csv`` to the folder `out`.
+        """Write what `TABLES` names to the folder `out`.
 
         Each file is replaced in one step: whoever reads it sees the old one or the new one, whole.
         """
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
-        differences = self.scores if self.scores.empty else self.differences()
-        for name, table in zip(TABLES, (self.scores, self.predictions, differences), strict=True):
-            write_atomically(out / name, table.to_csv(index=False).encode(errors="surrogateescape"))
+        empty = self.scores.empty
+        texts = [
+            frame.to_csv(index=False)
+            for frame in (self.scores, self.predictions, self.scores if empty else self.differences())
+        ]
+        tables = [] if empty else self._tables()
+        for form in ("to_csv", "to_markdown", "to_latex"):
+            texts.append("\n\n".join(getattr(table, form)().rstrip("\n") for table in tables) + "\n")
+        texts.append(json.dumps(self._about(), indent=1) + "\n")
+        for name, text in zip(TABLES, texts, strict=True):
+            write_atomically(out / name, text.encode(errors="surrogateescape"))
+
+    def _about(self):
+        of_numbers = self.scores["subject"].dtype.kind in "iu"
+        return {
+            "cv": self.cv,
+            "chance": self.chance,
+            "classes": self.classes.tolist(),
+            "labels": self.classes.dtype.str,
+            "subject": "int64" if of_numbers else "str",
+            "pipelines": self.pipelines,
+            "scoring": [name for name, score in self.scoring.items() if score.by_name],
+            "findings": self.findings,
+            "interrupted": self.interrupted,
+            "signal": self.signal,
+            "seconds": self.seconds,
+        }
+
+    def _tables(self):
+        return [self.table()]
 
     def __str__(self):
         """Table for the terminal, with differences from the pipeline that was named first."""
-        if self.scores.empty:
-            return "No fold was finished."
-        reference = self.pipelines[0]
-        tests = self.differences().set_index("pipeline")
-        table = self.summary().join(tests.drop(columns=["reference", "n_subjects"]))
-        rows = [("pipeline", "accuracy (%)", "fit (s/fold)", f"vs {reference}", "95 % CI", "effect", "p")]
-        for name, row in table.iterrows():
-            spread = "" if np.isnan(row["sd"]) else f" ± {100 * row['sd']:4.1f}"  # one subject has none
-            limits = (
-                np.nan
-                if np.isnan(row["ci_low"])
-                else f"[{100 * row['ci_low']:+.1f}, {100 * row['ci_high']:+.1f}]"
-            )
-            cells = (
-                f"{100 * row['accuracy']:.1f}{spread}",
-                f"{row['fit_time']:.2f}",
-                f"{100 * row['difference']:+.1f}",
-                f"{limits}",
-                f"{row['effect']:+.2f}",
-                print_p(row["p_holm"]),
-            )
-            rows.append((name, *cells))
-        lines = [
-            f"{self._title()}, {counted(self._n_folds(), 'fold')}, {self._classes()}",
-            "",
-            *align(rows),
-            "",
-        ]
-        lines.append(f"accuracy: mean ± standard deviation over {self._people()}")
-        if len(tests):
-            lines.append("effect: rank-biserial correlation, from -1 (all are worse) to +1 (all are better)")
-            lines += self._test(len(tests))
-        return "\n".join(lines + self._remarks())
+        return "No fold was finished." if self.scores.empty else str(self.table())
 
-    # ----- pieces of the table --------------------------------------------------------------------------
+    # ----- pieces ---------------------------------------------------------------------------------------
+
+    def _above_chance(self):
+        """Number of subjects above chance, by pipeline."""
+        table = self.significance()
+        return (table["p"] <= 0.05).groupby(table["pipeline"]).sum()
+
+    def _limits(self):
+        """Accuracies that guessing reaches, and the numbers of trials."""
+        of_subject = self.significance().drop_duplicates("subject")
+        limits, trials = 100 * of_subject["limit"], of_subject["n_test"]
+        ends = [f"{limits.min():.1f}", f"{limits.max():.1f}"]
+        numbers = [str(trials.min()), str(trials.max())]
+        return f"{'–'.join(dict.fromkeys(ends))} % of {'–'.join(dict.fromkeys(numbers))} trials"
+
+    def _a_minute(self):
+        if not self.seconds:
+            return ""
+        return f"; times {60 / self.seconds:.3g}: bits a minute, without a pause between trials"
+
+    def _seeds(self):
+        n_seeds = self.scores.groupby("pipeline", sort=False)["seed"].nunique()
+        lines = [
+            f"± seeds: standard deviation over {n_seeds.max()} seeds of the mean over subjects; a subject's "
+            "score is its mean over seeds"
+        ]
+        if len(once := n_seeds.index[n_seeds == 1]) and n_seeds.max() > 1:
+            lines.append(f"{', '.join(map(one_line, once))}: one run, as no random_state is free")
+        return lines
 
     def _n_folds(self):
         return self.scores["fold"].nunique()
@@ -242,24 +274,36 @@ class Comparison:
     def _classes(self):
         return f"{len(self.classes)} classes, chance {100 * self.chance:.1f} %"
 
-    def _people(self):
-        n_subjects, n_complete = self.scores["subject"].nunique(), len(self.same_people())
+    def _people(self, score=None):
+        n_subjects, n_complete = self.scores["subject"].nunique(), len(self.same_people(score))
         if n_complete == n_subjects:
             return counted(n_subjects, "subject")
         return f"the {n_complete} of {n_subjects} subjects that every pipeline has"
 
-    def _test(self, n_tests):
-        n_complete = len(self.same_people())
+    def _test(self, n_tests, score, test="wilcoxon", rope=0.01):
+        if test == "bayes":
+            return [
+                "P: Bayesian correlated t-test, probability that the score is lower (worse), the same within "
+                f"{score.format(rope)}{' %' if score.percent else ''} (equal) or higher (better)"
+            ]
+        n_complete = len(self.same_people(score))
         correction = f", Holm's correction for {n_tests} tests" if n_tests > 1 else ""
         smallest = print_p(smallest_p(n_complete, n_tests))
         return [
-            f"p: exact Wilcoxon signed-rank test over subjects{correction};",
+            f"p: {NAMES_OF_TESTS[test]}{correction};",
             f"   {counted(n_complete, 'subject')} can reach {smallest} at best",
         ]
 
     def _remarks(self):
-        """Who was tested on fewer subjects, and what failed."""
+        """For whom scores are undefined, who was tested on fewer subjects, and what failed."""
         lines = []
+        for score in self.scoring.values():
+            for (name, reason), rows in self.undefined(score).groupby(["pipeline", "reason"], sort=False):
+                people = rows["subject"].unique()
+                whom = (
+                    "" if len(people) == self.scores["subject"].nunique() else f" for subject {_some(people)}"
+                )
+                lines.append(f"{score.name} of {one_line(name)} is undefined{whom}: {reason}")
         n_subjects = self.scores["subject"].nunique()
         failed = self.scores[self.scores["error"] != ""].groupby("pipeline", sort=False)
         n_tested_by = self.subject_accuracies().count().groupby(level="pipeline", sort=False).min()
@@ -276,77 +320,10 @@ class Comparison:
         return lines
 
 
-#: What `paired_test` tells.
-PAIRED_TEST = ("difference", "ci_low", "ci_high", "effect", "n_subjects", "p")
+def _limits(row, low, high, form):
+    """An interval, or NaN."""
+    return "nan" if np.isnan(row[low]) else f"[{form(row[low])}, {form(row[high])}]"
 
 
-def paired_test(accuracies, others):
-    """Compare accuracies of the same subjects under two pipelines, see `PAIRED_TEST`."""
-    # Rounded, so that accuracies that are equal but for the last bit count as tied.
-    differences = (accuracies - others).dropna().round(12).to_numpy()
-    if len(differences) == 0:
-        return np.nan, np.nan, np.nan, np.nan, 0, np.nan
-    low, high = mean_interval(differences)
-    effect, p = rank_biserial(differences), signed_rank_p(differences)
-    return differences.mean(), low, high, effect, len(differences), p
-
-
-def print_p(p):
-    """Three digits of a p-value."""
-    return "<0.001" if p < 0.0005 else f"{p:.3f}"
-
-
-def one_line(text):
-    """Text that cannot break a table."""
-    return " ".join(str(text).split())
-
-
-def align(rows):
-    """Lines of a table whose first column stands left, the others right; NaN becomes a dash."""
-    rows = [
-        (one_line(name), *("–" if cell.strip("+") == "nan" else cell for cell in row)) for name, *row in rows
-    ]
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return [
-        "  ".join(
-            [f"{name:<{first}}", *(f"{cell:>{width}}" for cell, width in zip(row, others, strict=True))]
-        )
-        for name, *row in rows
-    ]
-
-
-def collect(done, tasks, folds, y, classes, metadata):
-    """Build the tables of scores and predictions from finished folds, in the order of `tasks`.
-
-    ``tasks`` maps (pipeline, fold number) to the rows that train.
-    """
-    import pandas as pd
-
-    scores, predictions = [], []
-    origin = [column for column in ("subject", "session", "run") if column in metadata]
-    step = ["own_trials", "n_own_trials"] if any(fold.step for fold in folds) else []
-    for (name, k), train in tasks.items():
-        if (name, k) not in done:
-            continue
-        fold, test = done[name, k], folds[k].test
-        trials = metadata.loc[test, origin].assign(pipeline=name, trial=test, fold=k, y_true=y[test])
-        of_step = (folds[k].step, len(folds[k].own)) if step else ()
-        if step:
-            trials[step] = of_step
-        if not fold["error"]:
-            trials["y_pred"] = classes[fold["y_pred"]]
-            proba = np.nan if fold["proba"] is None else np.array(fold["proba"])
-            trials[[f"proba_{label}" for label in classes]] = proba
-            predictions.append(trials)
-        for subject, of_subject in trials.groupby("subject", sort=False):
-            accuracy = np.nan if fold["error"] else np.mean(of_subject["y_true"] == of_subject["y_pred"])
-            sizes = (len(train), len(of_subject))
-            scores.append((name, subject, *of_step, k, accuracy, fold["fit_time"], *sizes, fold["error"]))
-
-    columns = ["pipeline", "subject", *step, "fold", "accuracy", "fit_time", "n_train", "n_test", "error"]
-    order = ["pipeline", "trial", *origin, *step, "fold", "y_true", "y_pred"]
-    if not predictions:
-        return pd.DataFrame(scores, columns=columns), pd.DataFrame(columns=order)
-    predictions = pd.concat(predictions, ignore_index=True)
-    rest = [column for column in predictions if column not in order]
-    return pd.DataFrame(scores, columns=columns), predictions[order + rest]
+def _some(values):
+    return ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from skeeg.evaluation.checks import check_folds, check_metadata
 
 #: Numbers of own trials that "calibration" asks about.
 OWN_TRIALS = (0, 4, 8, 16, 40, "all")
+#: Numbers of people, or of trials, that "learning-people" and "learning-trials" ask about.
+SIZES = {"learning-people": (1, 2, 4, 8, 16, 32, 64, "all"), "learning-trials": (8, 16, 32, 64, 128, "all")}
 
 
 class Fold(NamedTuple):
@@ -27,7 +30,9 @@ class Fold(NamedTuple):
     own : ndarray
         With "calibration", trials of the person tested that train as well.
     step : str
-        With "calibration", how many these were to be: "0", "4", ..., "all".
+        Of a curve, how many own trials, people or trials were to train: "0", "4", ..., "all".
+    size : int
+        How many they are.
     batches : tuple of ndarray
         Test trials that are predicted together, where these are not all: what a pipeline learns from the
         trials that it predicts (alignment does) must not depend on the number of own trials.
@@ -37,6 +42,7 @@ class Fold(NamedTuple):
     test: np.ndarray
     own: np.ndarray = np.array([], dtype=int)
     step: str = ""
+    size: int = 0
     batches: tuple = ()
 
 
@@ -111,6 +117,12 @@ def _calibration(y, metadata, n_splits, random_state):
         yield np.concatenate([fold.train, fold.own]), fold.test
 
 
+def _learning(cv, y, metadata, n_splits, random_state):
+    """Training on more and more people or trials, see `learning_folds`."""
+    for fold in learning_folds(cv, y, metadata, n_splits=n_splits, random_state=random_state):
+        yield fold.train, fold.test
+
+
 def _trials_of(column):
     """Pairs of a value of `column`, in order of appearance, and the row numbers that hold it."""
     values = column.to_numpy()
@@ -124,6 +136,8 @@ CV = {
     "cross-subject": _cross_subject,
     "cross-session": _cross_session,
     "calibration": _calibration,
+    "learning-people": partial(_learning, "learning-people"),
+    "learning-trials": partial(_learning, "learning-trials"),
 }
 
 
@@ -132,12 +146,15 @@ def make_folds(cv, y, metadata, *, n_splits=5, random_state=0) -> list[tuple[np.
 
     Parameters
     ----------
-    cv : {"within-subject", "cross-subject", "cross-session", "calibration"} or splitter
+    cv : {"within-subject", "cross-subject", "cross-session", "calibration", "learning-people", \
+            "learning-trials"} or splitter
         - "within-subject": stratified folds inside each subject, in the order of the trials.
         - "cross-subject": whole subjects are held out, one at a time where there are at most `n_splits`.
         - "cross-session": each session of a subject is held out, the others of that subject train.
         - "calibration": as "cross-subject", and again with 4, 8, 16, 40 and all of the person's own trials
           that the folds of "within-subject" train on, tested on the same trials; see `compare`.
+        - "learning-people": as "cross-subject", on the same trials, with 1, 2, 4, ... of the people that
+          train there; "learning-trials": as "within-subject", with 8, 16, 32, ... of the trials.
         - a scikit-learn splitter, or an iterable of (train, test); the splitter gets the subjects as groups.
     y : ndarray, shape (n_trials,)
         Labels.
@@ -268,10 +285,94 @@ def calibration_folds(y, metadata, *, own_trials=OWN_TRIALS, n_splits=5, random_
         if "all" in own_trials:
             steps["all"] = len(pool)
         for step, n in steps.items():
-            folds.append(Fold(others[subjects[test[0]]], test, np.sort(pool[order[:n]]), step))
+            own = np.sort(pool[order[:n]])
+            folds.append(Fold(others[subjects[test[0]]], test, own, step, len(own)))
     if not folds:
         raise ValueError(f"own_trials={list(own_trials)} leaves no fold; the data have {shortest} or more")
     check_folds([(np.concatenate([fold.train, fold.own]), fold.test) for fold in folds], y, metadata)
+    return folds
+
+
+def learning_folds(cv, y, metadata, *, sizes=None, n_splits=5, random_state=0):
+    """List the folds of a learning curve: how accuracy grows with the people, or the trials, that train.
+
+    Each fold of "cross-subject" ("within-subject" for trials) is trained on more and more of what trains
+    there, and tested on the same trials. What comes first is drawn once a fold: 4 people hold the 2 before.
+    Trials are drawn as for "calibration", so that the classes take turns.
+
+    Parameters
+    ----------
+    cv : {"learning-people", "learning-trials"}
+        What grows.
+    y : ndarray, shape (n_trials,)
+        Labels.
+    metadata : DataFrame, n_trials rows
+        Column ``subject``.
+    sizes : sequence of int or "all", default=None
+        Numbers of people, or of trials. None: 1, 2, 4, ..., 64 people or 8, 16, ..., 128 trials, as far as
+        every fold has them, and all. What was asked for and is more is left out with a warning.
+    n_splits : int, default=5
+        The largest number of folds, of subjects, or of the trials of each.
+    random_state : int, default=0
+        Decides which subjects share a fold, and the order of people or trials.
+
+    Returns
+    -------
+    list of Fold
+        Trials that train and test, fold by fold.
+
+    Raises
+    ------
+    ValueError
+        `sizes` holds what is no number of these, or as make_folds.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from skeeg.evaluation.splits import learning_folds
+    >>> y, metadata = np.array([0, 1] * 6), pd.DataFrame({"subject": np.repeat([1, 2, 3], 4)})
+    >>> for fold in learning_folds("learning-people", y, metadata, sizes=[1, "all"])[:2]:
+    ...     print(fold.step, fold.size, fold.train, fold.test)
+    1 1 [4 5 6 7] [0 1 2 3]
+    all 2 [ 4  5  6  7  8  9 10 11] [0 1 2 3]
+    """
+    y, metadata = np.asarray(y), check_metadata(metadata)
+    _check_n_splits(n_splits)
+    of_people = cv == "learning-people"
+    asked, smallest = SIZES[cv] if sizes is None else sizes, 1 if of_people else 2
+    for n in asked:
+        if n != "all" and (not isinstance(n, Integral) or isinstance(n, bool) or n < smallest):
+            raise ValueError(f"sizes: {n!r} must be an integer of at least {smallest}, or 'all'")
+    question = _cross_subject if of_people else _within_subject
+    base = list(question(y, metadata, n_splits, random_state))
+    subjects = metadata["subject"].to_numpy()
+    orders = []
+    for k, (train, _) in enumerate(base):
+        rng = np.random.default_rng([random_state, k])
+        if of_people:
+            people = rng.permutation(metadata["subject"].iloc[train].unique())
+            orders.append([train[subjects[train] == person] for person in people])
+        else:
+            orders.append([train[[i]] for i in _alternating(y[train], rng)])
+    shortest = min(map(len, orders))
+    numbers = sorted({int(n) for n in asked if n != "all"})
+    if sizes is not None and (too_many := [n for n in numbers if n > shortest]):
+        warnings.warn(
+            f"{', '.join(map(str, too_many))} {'people' if of_people else 'trials'} are left out: folds "
+            f"leave as few as {shortest} to train on",
+            UserWarning,
+            stacklevel=3,
+        )
+    folds = []
+    for (_, test), order in zip(base, orders, strict=True):
+        steps = {str(n): n for n in numbers if n <= shortest and not ("all" in asked and n == shortest)}
+        if "all" in asked:
+            steps["all"] = len(order)
+        for step, n in steps.items():
+            folds.append(Fold(np.sort(np.concatenate(order[:n])), test, step=step, size=n))
+    if not folds:
+        raise ValueError(f"sizes={list(asked)} leaves no fold; the data have {shortest} or more")
+    check_folds([(fold.train, fold.test) for fold in folds], y, metadata)
     return folds
 
 

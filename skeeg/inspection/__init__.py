@@ -8,6 +8,11 @@ from skeeg.inspection.gradients import Attributions, AttributionsDisplay, find_a
 from skeeg.inspection.importance import Importance, ImportanceDisplay, find_importance
 from skeeg.inspection.live import LiveAccuracyDisplay
 from skeeg.inspection.patterns import PatternsDisplay, SpatialPatterns, find_patterns
+from skeeg.inspection.people import (
+    CriticalDifferenceDisplay,
+    SubjectScoresDisplay,
+    TimeDisplay,
+)
 from skeeg.inspection.prototypes import Prototypes, PrototypesDisplay, find_prototypes
 from skeeg.inspection.reliability import AccuracyRejectionDisplay, ReliabilityDisplay
 from skeeg.inspection.shortcuts import Audit, AuditDisplay, audit
@@ -23,6 +28,7 @@ __all__ = [
     "AuditDisplay",
     "CalibrationCurveDisplay",
     "ConfusionMatricesDisplay",
+    "CriticalDifferenceDisplay",
     "Importance",
     "ImportanceDisplay",
     "LiveAccuracyDisplay",
@@ -33,6 +39,8 @@ __all__ = [
     "ReliabilityDisplay",
     "SpatialPatterns",
     "SpectraDisplay",
+    "SubjectScoresDisplay",
+    "TimeDisplay",
     "TrainingDisplay",
     "audit",
     "find_attention",

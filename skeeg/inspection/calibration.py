@@ -9,19 +9,32 @@ import numpy as np
 from skeeg.inspection.style import LINES, MARKERS, PALETTE, draw_legend, means_and_whiskers
 from skeeg.plain import counted
 
+#: Step of a curve -> label of the axis.
+_STEPS = {
+    "own_trials": "Number of the person's own trials",
+    "people": "Number of people that train",
+    "trials": "Number of trials that train",
+}
+
 
 class CalibrationCurveDisplay:
-    """Mean accuracy of each pipeline over the number of a person's own trials that it was trained on.
+    """Mean accuracy of each pipeline over the number of own trials, people or trials that trained it.
 
     Parameters
     ----------
     accuracies : DataFrame, shape (n_subjects, n_pipelines * n_steps)
         Accuracies from 0 to 1, columns of two levels, pipeline and number of own trials ("0", "4", ...,
         "all"), in the order to draw; subjects with a gap are left out.
-    chance : float
-        Chance level from 0 to 1.
+    chance : float or None
+        Chance level from 0 to 1; None draws none.
     title : str, default=""
         Title of the axes.
+    xlabel : str, default="Number of the person's own trials"
+        What grows.
+    heading : str, default="accuracy (%)"
+        What is drawn.
+    percent : bool, default=True
+        It goes from 0 to 1 and is drawn in percent; whiskers then end at 0 and 100.
 
     Attributes
     ----------
@@ -50,18 +63,30 @@ class CalibrationCurveDisplay:
     ['pretrained', 'csp-lda']
     """
 
-    def __init__(self, accuracies, *, chance, title=""):
+    def __init__(
+        self,
+        accuracies,
+        *,
+        chance,
+        title="",
+        xlabel="Number of the person's own trials",
+        heading="accuracy (%)",
+        percent=True,
+    ):
         self.accuracies = accuracies
         self.chance = chance
         self.title = title
+        self.xlabel = xlabel
+        self.heading = heading
+        self.percent = percent
 
     @classmethod
     def from_comparison(cls, curve, *, ax=None) -> Self:
-        """Draw a `skeeg.evaluation.CalibrationCurve`.
+        """Draw a `skeeg.evaluation.Curve`.
 
         Parameters
         ----------
-        curve : CalibrationCurve
+        curve : Curve
             Result of `skeeg.evaluation.compare` with ``cv="calibration"``.
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes a figure.
@@ -70,8 +95,15 @@ class CalibrationCurveDisplay:
         -------
         CalibrationCurveDisplay
         """
-        accuracies = curve.same_people()
-        return cls(accuracies, chance=curve.chance, title=counted(len(accuracies), "subject")).plot(ax=ax)
+        scores, score = curve.same_people(), curve.main
+        return cls(
+            scores,
+            chance=curve.chance if score.name == "accuracy" else None,
+            title=counted(len(scores), "subject"),
+            xlabel=_STEPS[curve.step],
+            heading=score.heading,
+            percent=score.percent,
+        ).plot(ax=ax)
 
     def plot(self, ax=None) -> Self:
         """Draw the figure.
@@ -99,8 +131,8 @@ class CalibrationCurveDisplay:
         self.errorbars_ = {}
         for i, name in enumerate(names):
             of_name = [step for step in steps if (name, step) in complete]
-            percent = 100 * complete[[(name, step) for step in of_name]].to_numpy(dtype=float)
-            means, whiskers = means_and_whiskers(percent)
+            values = complete[[(name, step) for step in of_name]].to_numpy(dtype=float)
+            means, whiskers = means_and_whiskers(values * (100 if self.percent else 1), bounded=self.percent)
             self.errorbars_[name] = ax.errorbar(
                 np.array([steps.index(step) for step in of_name]) + (i - (len(names) - 1) / 2) * apart,
                 means,
@@ -113,14 +145,17 @@ class CalibrationCurveDisplay:
                 capsize=2,
                 elinewidth=0.8,
             )
-        chance = ax.axhline(100 * self.chance, color="0.4", ls="--", lw=1)
+        lines = {}
+        if self.chance is not None:
+            line = ax.axhline(100 * self.chance, color="0.4", ls="--", lw=1)
+            lines = {f"chance {100 * self.chance:.0f} %": line}
         ax.set_xticks(range(len(steps)), steps)
-        ax.set(xlabel="Number of the person's own trials", ylabel="Accuracy (%), mean and 95 % CI")
+        ax.set(xlabel=self.xlabel, ylabel=f"{self.heading[0].upper()}{self.heading[1:]}, mean and 95 % CI")
         ax.set_title(self.title, parse_math=False)
         draw_legend(
             ax,
-            [*self.errorbars_.values(), chance],
-            [*names, f"chance {100 * self.chance:.0f} %"],
+            [*self.errorbars_.values(), *lines.values()],
+            [*names, *lines],
             loc="upper left",
             bbox_to_anchor=(1, 1),  # beside the axes: whiskers are everywhere on them
             frameon=False,

@@ -18,10 +18,14 @@ class PairedScoresDisplay:
     ----------
     accuracies : DataFrame, shape (n_subjects, n_pipelines)
         Accuracies from 0 to 1, in the order to draw; NaN leaves a gap.
-    chance : float
-        Chance level from 0 to 1.
+    chance : float or None
+        Chance level from 0 to 1; None draws none.
     title : str, default=""
         Title of the axes.
+    heading : str, default="accuracy (%)"
+        What is drawn.
+    percent : bool, default=True
+        It goes from 0 to 1 and is drawn in percent; whiskers then end at 0 and 100.
 
     Attributes
     ----------
@@ -50,10 +54,12 @@ class PairedScoresDisplay:
     2
     """
 
-    def __init__(self, accuracies, *, chance, title=""):
+    def __init__(self, accuracies, *, chance, title="", heading="accuracy (%)", percent=True):
         self.accuracies = accuracies
         self.chance = chance
         self.title = title
+        self.heading = heading
+        self.percent = percent
 
     @classmethod
     def from_comparison(cls, comparison, *, ax=None) -> Self:
@@ -70,9 +76,14 @@ class PairedScoresDisplay:
         -------
         PairedScoresDisplay
         """
-        accuracies = comparison.subject_accuracies()[comparison.summary().index]
-        title = f"{comparison.cv}, {counted(len(accuracies), 'subject')}"
-        return cls(accuracies, chance=comparison.chance, title=title).plot(ax=ax)
+        scores, score = comparison.subject_scores()[comparison.summary().index], comparison.main
+        return cls(
+            scores,
+            chance=comparison.chance if score.name == "accuracy" else None,
+            title=f"{comparison.cv}, {counted(len(scores), 'subject')}",
+            heading=score.heading,
+            percent=score.percent,
+        ).plot(ax=ax)
 
     def plot(self, ax=None) -> Self:
         """Draw the figure.
@@ -86,8 +97,8 @@ class PairedScoresDisplay:
         -------
         PairedScoresDisplay
         """
-        percent = 100 * self.accuracies.to_numpy(dtype=float)
-        n_subjects, n_pipelines = percent.shape
+        values = self.accuracies * (100 if self.percent else 1)
+        n_subjects, n_pipelines = values.shape
         x = np.arange(n_pipelines)
         if ax is None:
             import matplotlib.pyplot as plt
@@ -97,10 +108,10 @@ class PairedScoresDisplay:
 
         faint = min(0.8, 0.25 + 4 / n_subjects)  # many subjects must not become a black patch
         grey = {"color": "0.55", "lw": 0.8, "marker": "o", "ms": 3, "alpha": faint}
-        self.lines_ = [ax.plot(x, row, **grey)[0] for row in percent]
+        self.lines_ = [ax.plot(x, row, **grey)[0] for row in values.to_numpy(dtype=float)]
         self.lines_[0].set_label("one subject")
         complete = self.accuracies.dropna(axis=1, how="all").dropna().index  # the same people everywhere
-        means, whiskers = means_and_whiskers(100 * self.accuracies.loc[complete].to_numpy(dtype=float))
+        means, whiskers = means_and_whiskers(values.loc[complete].to_numpy(dtype=float), bounded=self.percent)
         self.errorbar_ = ax.errorbar(
             x,
             means,
@@ -113,12 +124,13 @@ class PairedScoresDisplay:
             zorder=3,
             label="mean, 95 % CI",
         )
-        ax.axhline(
-            100 * self.chance, color=VERMILION, ls="--", lw=1.2, label=f"chance {100 * self.chance:.0f} %"
-        )
+        if self.chance is not None:
+            ax.axhline(
+                100 * self.chance, color=VERMILION, ls="--", lw=1.2, label=f"chance {100 * self.chance:.0f} %"
+            )
         slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor", "parse_math": False}
         ax.set_xticks(x, names_of(self.accuracies.columns), **slanted)
-        ax.set(xlim=(-0.5, n_pipelines - 0.5), ylabel="Accuracy (%)")
+        ax.set(xlim=(-0.5, n_pipelines - 0.5), ylabel=f"{self.heading[0].upper()}{self.heading[1:]}")
         ax.set_title(self.title, pad=28, parse_math=False)
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize="small")
         ax.grid(axis="y", color="0.9")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 
-from skeeg.inspection.style import LINES, MARKERS, PALETTE, draw_legend
+from skeeg.inspection.style import BELOW, LINES, MARKERS, PALETTE, draw_legend
 
 
 def _sure_and_right(y, probabilities, classes):
@@ -18,6 +20,14 @@ def _sure_and_right(y, probabilities, classes):
     if not (np.isfinite(p).all() and np.allclose(p.sum(axis=1), 1, atol=1e-3)):
         raise ValueError("probabilities are not finite, or do not add up to 1; give those of predict_proba")
     return p.max(axis=1), classes[p.argmax(axis=1)] == y
+
+
+def _bins(y, probabilities, classes, n_bins):
+    """Bins (mean probability, share that is right, number of trials), and how far the two are apart."""
+    sure, right = _sure_and_right(y, probabilities, classes)
+    parts = np.array_split(np.argsort(sure, kind="stable"), min(n_bins, len(sure)))
+    bins = np.array([[sure[part].mean(), right[part].mean(), len(part)] for part in parts])
+    return bins, float(np.average(np.abs(bins[:, 0] - bins[:, 1]), weights=bins[:, 2]))
 
 
 class ReliabilityDisplay:
@@ -80,15 +90,35 @@ class ReliabilityDisplay:
         """
         bins, errors = {}, {}
         for name, p in probabilities.items():
-            sure, right = _sure_and_right(y, p, classes)
-            parts = np.array_split(np.argsort(sure, kind="stable"), min(n_bins, len(sure)))
-            bins[name] = np.array([[sure[part].mean(), right[part].mean(), len(part)] for part in parts])
-            errors[name] = float(
-                np.average(np.abs(bins[name][:, 0] - bins[name][:, 1]), weights=bins[name][:, 2])
-            )
+            bins[name], errors[name] = _bins(y, p, classes, n_bins)
         return cls(bins, errors=errors, chance=1 / len(classes)).plot(ax=ax)
 
-    def plot(self, ax=None):
+    @classmethod
+    def from_comparison(cls, comparison, *, n_bins=10, ax=None) -> Self:
+        """Draw a `skeeg.evaluation.Comparison`: all test trials of the pipelines that give probabilities.
+
+        Parameters
+        ----------
+        comparison : Comparison
+            Result of `skeeg.evaluation.compare`.
+        n_bins : int, default=10
+            Bins, each of as many trials.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes a figure.
+
+        Returns
+        -------
+        ReliabilityDisplay
+        """
+        bins, errors = {}, {}
+        columns = [f"proba_{label}" for label in comparison.classes]
+        for name, trials in comparison.predictions.groupby("pipeline", sort=False):
+            if trials[columns].notna().all(axis=None):
+                y = trials["y_true"].to_numpy().astype(comparison.classes.dtype)
+                bins[name], errors[name] = _bins(y, trials[columns].to_numpy(), comparison.classes, n_bins)
+        return cls(bins, errors=errors, chance=1 / len(columns)).plot(ax=ax)
+
+    def plot(self, ax=None) -> Self:
         """Draw the figure.
 
         Parameters
@@ -125,9 +155,7 @@ class ReliabilityDisplay:
             ax,
             [*self.lines_.values(), ideal],
             [*names, "as sure as right"],
-            loc="upper left",
-            bbox_to_anchor=(1, 1),
-            frameon=False,
+            **BELOW,
         )
         ax.grid(color="0.9")
         ax.set_axisbelow(True)
@@ -197,7 +225,7 @@ class AccuracyRejectionDisplay:
             curves[name] = np.column_stack([1 - (answered + 1) / n, accuracy[answered]])
         return cls(curves, chance=1 / len(classes)).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw the figure.
 
         Parameters

@@ -10,6 +10,9 @@ BLUE, VERMILION = PALETTE[:2]
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # a second way to tell them apart, in print and in grey
 LINES = ("-", "--", ":")
 
+#: Where a legend leaves the axes their width, as narrow pages need.
+BELOW = {"loc": "upper center", "bbox_to_anchor": (0.45, -0.2), "ncols": 2, "frameon": False, "fontsize": 8}
+
 _LONGEST = 28  # letters of a name in a figure
 
 
@@ -48,13 +51,15 @@ def draw_legend(target, handles, names, **where):
     return legend
 
 
-def means_and_whiskers(percent):
+def means_and_whiskers(percent, *, bounded=True):
     """Get means over subjects and the lengths of whiskers to their 95 % confidence interval, Student's t.
 
     Parameters
     ----------
     percent : ndarray, shape (n_subjects, n_columns)
         Values from 0 to 100, without NaN but for columns that are NaN throughout.
+    bounded : bool, default=True
+        Whether the values end at 0 and 100.
 
     Returns
     -------
@@ -70,4 +75,6 @@ def means_and_whiskers(percent):
         return np.full(percent.shape[1], np.nan), np.zeros((2, percent.shape[1]))
     means = percent.mean(axis=0)
     half = t.ppf(0.975, n - 1) * percent.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(len(means))
+    if not bounded:
+        return means, np.array([half, half])
     return means, np.array([np.minimum(half, means), np.minimum(half, 100 - means)])
