@@ -3,7 +3,6 @@
 import argparse
 import glob
 import os
-import re
 import shlex
 import signal
 import sys
@@ -11,6 +10,7 @@ import threading
 import warnings
 from pathlib import Path
 
+from skeeg import typed
 from skeeg._version import __version__
 from skeeg.inspection.command import HELP as HELP_OF_INSPECT
 from skeeg.inspection.command import add_arguments as add_inspect_arguments
@@ -169,14 +169,14 @@ def _add_data_arguments(parser):
     )
     parser.add_argument(
         "--subjects",
-        type=_subjects,
+        type=typed.subjects,
         metavar="1-10",
         help="subjects of the sample, simulated or eegbci data (default 1-10) or of MOABB's (default all), "
         "such as 1-10 or 1,3,7",
     )
     parser.add_argument(
         "--events",
-        type=_events,
+        type=typed.events,
         metavar="A=1,B=2",
         help="for continuous recordings: label=annotation of each class, such as left=769,right=770",
     )
@@ -189,7 +189,7 @@ def _add_data_arguments(parser):
     parser.add_argument("--tmax", type=float, metavar="S", help="end of these trials, in s after the event")
     parser.add_argument(
         "--band",
-        type=_band,
+        type=typed.band,
         metavar="4-38",
         help="pass band in Hz of recordings (--events, eegbci, moabb), filtered before they are cut",
     )
@@ -198,7 +198,7 @@ def _add_data_arguments(parser):
 def _add_comparing_arguments(parser):
     parser.add_argument(
         "--pipelines",
-        type=_names,
+        type=typed.names,
         metavar="A,B",
         help="names, separated by commas; the first is what the others are tested against "
         "(default: the four baselines and the four networks, of the sample with +ea and the decoders "
@@ -216,14 +216,14 @@ def _add_comparing_arguments(parser):
     )
     parser.add_argument(
         "--sizes",
-        type=_numbers,
+        type=typed.numbers,
         metavar="1,4,all",
         help="for --cv learning-...: numbers of subjects or trials that train (default 1,2,4,...,all, or "
         "8,16,32,...,all)",
     )
     parser.add_argument(
         "--scoring",
-        type=_names,
+        type=typed.names,
         default=["accuracy"],
         metavar="A,B",
         help="scores, of which the first is tested: accuracy (default), balanced_accuracy, kappa, roc_auc, "
@@ -231,22 +231,22 @@ def _add_comparing_arguments(parser):
     )
     parser.add_argument(
         "--own-trials",
-        type=_numbers_of_trials,
+        type=typed.numbers_of_trials,
         metavar="0,4,all",
         help="for --cv calibration: numbers of own trials to train on (default 0,4,8,16,40,all)",
     )
     parser.add_argument(
-        "--folds", type=_at_least(2), default=5, metavar="N", help="largest number of folds (default 5)"
+        "--folds", type=typed.at_least(2), default=5, metavar="N", help="largest number of folds (default 5)"
     )
     parser.add_argument(
         "--epochs",
-        type=_at_least(1),
+        type=typed.at_least(1),
         metavar="N",
         help="epochs to train a network (default: its own; for the sample 20, for simulated data 30)",
     )
     parser.add_argument(
         "--n-jobs",
-        type=_n_jobs,
+        type=typed.n_jobs,
         default=-1,
         metavar="N",
         help="folds side by side (default: one a core; with a GPU, 1 is best)",
@@ -266,10 +266,12 @@ def _add_comparing_arguments(parser):
     parser.add_argument(
         "--out", type=Path, default=Path("results"), help="folder to write to (default results)"
     )
-    parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="random seed (default 0)")
+    parser.add_argument(
+        "--seed", type=typed.at_least(0), default=0, metavar="N", help="random seed (default 0)"
+    )
     parser.add_argument(
         "--n-seeds",
-        type=_at_least(1),
+        type=typed.at_least(1),
         default=1,
         metavar="N",
         help="seeds to run each pipeline with, --seed and those after it (default 1)",
@@ -381,75 +383,6 @@ def _decode(path, arguments):
     aligned = alignment.transform(recording.transform(X), groups=people)  # people do not mix
     said = f"{network.pretrained}: {recording.described(names)}"
     return decoder.classes_, network.predict_proba(aligned), said
-
-
-def _subjects(text):
-    """Read "1-3,7" as [1, 2, 3, 7]."""
-    subjects = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= first <= last:
-            raise argparse.ArgumentTypeError(f"{part!r} is no subject or range; write 1-10 or 1,3,7")
-        subjects.extend(range(first, last + 1))
-    return sorted(set(subjects))
-
-
-def _events(text):
-    """Read "left=769,right=770" as {"left": ["769"], "right": ["770"]}."""
-    events = {}
-    for part in text.split(","):
-        label, equals, name = (piece.strip() for piece in part.partition("="))
-        if not (label and equals and name):
-            raise argparse.ArgumentTypeError(f"{part!r} is no label=annotation; write left=769,right=770")
-        events.setdefault(label, []).append(name)
-    return events
-
-
-def _band(text):
-    """Read "4-38" as (4.0, 38.0)."""
-    match = re.fullmatch(r"(\d+\.?\d*)-(\d+\.?\d*)", text.strip())
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no band in Hz; write 4-38")
-    return float(match[1]), float(match[2])
-
-
-def _names(text):
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError("no name given; write for example csp-lda,sstdpn")
-    return list(dict.fromkeys(names))
-
-
-def _numbers_of_trials(text):
-    parts = [part.strip() for part in text.split(",")]
-    for part in parts:
-        if part != "all" and not (part.isdecimal() and part.isascii() and int(part) != 1):
-            raise argparse.ArgumentTypeError(f"{part!r} must be 0, at least 2, or all; write 0,4,8,all")
-    return [part if part == "all" else int(part) for part in parts]
-
-
-def _numbers(text):
-    parts = [part.strip() for part in text.split(",")]
-    for part in parts:
-        if part != "all" and not (part.isdecimal() and part.isascii() and int(part) > 0):
-            raise argparse.ArgumentTypeError(f"{part!r} must be at least 1, or all; write 1,4,all")
-    return [part if part == "all" else int(part) for part in parts]
-
-
-def _at_least(lowest):
-    def integer(text):
-        if not re.fullmatch(r"\d+", text) or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text!r} must be an integer of at least {lowest}")
-        return int(text)
-
-    return integer
-
-
-def _n_jobs(text):
-    if not re.fullmatch(r"-1|[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a positive integer, or -1 for one job a core")
-    return int(text)
 
 
 def _compare(arguments, error):

@@ -11,7 +11,7 @@ SOURCE = ROOT / "skeeg"
 
 # from the ground up; a room imports itself and the floors below
 FLOORS = (
-    ("_version", "allowance", "devices", "files", "plain"),
+    ("_version", "allowance", "devices", "files", "plain", "typed"),
     ("trials", "persistence"),
     ("modules",),
     ("augmentation", "datasets", "preprocessing"),
