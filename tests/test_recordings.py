@@ -121,11 +121,17 @@ def test_arrays_folders_and_links_are_told(tmp_path):
     scipy.io.savemat(tmp_path / "y.mat", {"X": np.zeros((2, 3, 4))})
     (tmp_path / "folder").mkdir()
     for name, what in (
-        ("x.npy", r'a single array.*numpy\.load\("x\.npy"\).*mne\.EpochsArray'),
-        ("y.mat", r'a file of MATLAB.*scipy\.io\.loadmat\("y\.mat"\).*mne\.EpochsArray'),
-        ("folder", r"a folder: name the files in it, such as folder/\*-epo\.fif"),
+        (
+            "x.npy",
+            r' is neither .* but a single array.*numpy\.load\("x\.npy"\).*mne\.EpochsArray',
+        ),
+        ("y.mat", r": lacks \['y'\]; it holds \['X'\]\. A recording of the BCI competitions"),
+        (
+            "folder",
+            r" is neither .* but a folder: name the files in it, such as folder/\*-epo\.fif",
+        ),
     ):
-        with pytest.raises(ValueError, match=f"{name} is neither a .fif nor a .npz file, but {what}"):
+        with pytest.raises(ValueError, match=f"{name}{what}"):
             load_epochs(tmp_path / name)
     (tmp_path / "x.npy").rename(tmp_path / "x.npz")
     with pytest.raises(ValueError, match=r"x\.npz: is a single array, without labels"):

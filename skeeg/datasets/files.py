@@ -12,7 +12,8 @@ import numpy as np
 
 from skeeg.datasets.duplicates import duplicate_trials
 from skeeg.datasets.kinds import RECORDINGS, ending_of, kind_of, saying_what_it_is
-from skeeg.datasets.npz import read_npz
+from skeeg.datasets.matlab import fields_of_mat
+from skeeg.datasets.npz import KNOWN, read_npz, trials_of
 from skeeg.datasets.origin import COLUMNS, origin_of_name, warn_of_one_person_as_several
 from skeeg.datasets.recordings import read_recording
 from skeeg.trials import as_trials, same_rate, typical_scale, warn_user
@@ -180,18 +181,31 @@ def _read(path, window, labelled):
         link = "a link to a file that is not here (git annex get may fetch it)"
         raise FileNotFoundError(f"{path} is {link if path.is_symlink() else 'not a file'}")
     ending = ending_of(path)
-    if ending not in (".fif", ".npz", ".set") and not (window and ending in RECORDINGS):
+    if ending not in (".fif", ".npz", ".set", ".mat") and not (window and ending in RECORDINGS):
         raise ValueError(f"{path} is neither a .fif nor a .npz file, but {kind_of(path)}")
     try:
         if ending == ".npz" and window:
             raise ValueError("holds trials: events, tmin, tmax and band are for continuous recordings")
         if ending == ".npz":
             return read_npz(path, labelled=labelled)
+        if ending == ".mat" and not window:
+            return _read_mat(path, labelled)
         if window:
             return read_recording(path, **window), {}
         return _read_epochs(path, ending)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _read_mat(path, labelled):
+    fields = fields_of_mat(path)
+    wanted = ("X", "y") if labelled else ("X",)
+    if missing := [name for name in wanted if name not in fields]:
+        raise ValueError(
+            f"lacks {missing}; it holds {sorted(fields)}. A recording of the BCI competitions, or of BNCI "
+            'Horizon 2020, is cut by events, tmin and tmax (--events left="left hand",right="right hand")'
+        )
+    return trials_of({name: fields[name] for name in (*wanted, *KNOWN) if name in fields}, labelled)
 
 
 def _read_epochs(path, ending):

@@ -10,6 +10,8 @@ from skeeg.datasets.kinds import kind_of, saying_what_it_is
 from skeeg.datasets.origin import COLUMNS
 from skeeg.trials import EEGArray, Trials, as_trials
 
+#: Fields beside X and y.
+KNOWN = ("sfreq", "ch_names", "tmin", *COLUMNS)
 _MISSING = ("", "nan", "NaN", "None", "<NA>", "NaT")  # as NumPy and pandas turn what is missing into text
 
 
@@ -44,8 +46,12 @@ def read_npz(path, *, labelled=True):
         wanted = ("X", "y") if labelled else ("X",)
         if missing := [name for name in wanted if name not in file]:
             raise ValueError(f"lacks {missing}; it holds {sorted(file.files)}")
-        names = (*wanted, "sfreq", "ch_names", "tmin", *COLUMNS)
-        content = {name: _field(file, name) for name in names if name in file}
+        content = {name: _field(file, name) for name in (*wanted, *KNOWN) if name in file}
+    return trials_of(content, labelled)
+
+
+def trials_of(content, labelled=True):
+    """Make trials of the fields of a file, X and y and those in `KNOWN`; as `read_npz`."""
     data = _trials(content["X"], content["y"].size if labelled else None)
     sfreq, ch_names = _rate(content.get("sfreq")), _names(content.get("ch_names"), data.shape[1])
     tmin = _start(content.get("tmin"))

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from skeeg.datasets.kinds import ending_of, saying_what_it_is
+from skeeg.datasets.matlab import raw_of_mat
 from skeeg.trials import MICROVOLTS_PER_VOLT, Trials, warn_user
 
 # Formats without types of channels tell by name what is no EEG.
@@ -112,15 +113,7 @@ def read_recording(path, events, tmin, tmax, band):
     ValueError
         When no event of the recording has such a name, or the window or band is impossible.
     """
-    import mne
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        with saying_what_it_is(path, "raw" if ending_of(path) == ".fif" else ending_of(path)):
-            raw = mne.io.read_raw(path, preload=True, verbose="warning")
-    for warning in caught:  # a file that is shorter than its header says
-        if "naming conventions" not in str(warning.message):
-            warn_user(f"{path}: {warning.message}")
+    raw = raw_of_mat(path) if ending_of(path) == ".mat" else _read_raw(path)
     others = {}
     for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True):
         for other, pattern in _OTHER_TYPES:
@@ -155,6 +148,19 @@ def read_recording(path, events, tmin, tmax, band):
             "of the recording, or into a stretch marked bad"
         )
     return trials
+
+
+def _read_raw(path):
+    import mne
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with saying_what_it_is(path, "raw" if ending_of(path) == ".fif" else ending_of(path)):
+            raw = mne.io.read_raw(path, preload=True, verbose="warning")
+    for warning in caught:  # a file that is shorter than its header says
+        if "naming conventions" not in str(warning.message):
+            warn_user(f"{path}: {warning.message}")
+    return raw
 
 
 def _spellings(description):
