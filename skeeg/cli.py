@@ -22,6 +22,7 @@ CROSS_VALIDATIONS = (
     "within-subject",
     "cross-subject",
     "cross-session",
+    "cross-dataset",
     "calibration",
     "learning-people",
     "learning-trials",
@@ -211,8 +212,15 @@ def _add_comparing_arguments(parser):
         choices=CROSS_VALIDATIONS,
         default="cross-subject",
         help="test on other trials, other subjects (default) or other sessions than trained on; calibration: "
-        "other subjects, with more and more of the tested one's own trials; learning-people, "
-        "learning-trials: with more and more subjects, or trials, to train on",
+        "other subjects, with more and more of the tested one's own trials; cross-dataset: one "
+        "data set tested by what the other taught; learning-people, learning-trials: with more and more "
+        "subjects, or trials, to train on",
+    )
+    parser.add_argument(
+        "--other-data",
+        nargs="+",
+        metavar="DATA",
+        help="for --cv cross-dataset: the second data set, as --data",
     )
     parser.add_argument(
         "--sizes",
@@ -391,6 +399,8 @@ def _compare(arguments, error):
         error(f"argument --out: {arguments.out} is a file; give a folder")
     if arguments.own_trials and arguments.cv != "calibration":
         error("argument --own-trials: only for --cv calibration")
+    if bool(arguments.other_data) != (arguments.cv == "cross-dataset"):
+        error("argument --other-data: for --cv cross-dataset, which needs it")
     if arguments.sizes and not arguments.cv.startswith("learning-"):
         error("argument --sizes: only for --cv learning-people or learning-trials")
 
@@ -417,6 +427,8 @@ def _compare(arguments, error):
         warnings.simplefilter("default")
         try:
             X, y, metadata = _load(arguments, error)
+            if arguments.other_data:
+                X, y, metadata = _with_other(arguments, (X, y, metadata), error)
             read = summary(X, y, metadata)
             _say(read)
             told = _note(caught)  # what is odd about the data is said before anything trains
@@ -540,6 +552,17 @@ def _load(arguments, error):
     if getattr(X, "sfreq", None) is None:
         error("argument --data: the .npz files have no sampling rate; save it in them as sfreq, in Hz")
     return X, y, metadata
+
+
+def _with_other(arguments, dataset, error):
+    """One data set of --data and --other-data."""
+    from skeeg.evaluation import join_datasets
+
+    other = argparse.Namespace(**{**vars(arguments), "data": arguments.other_data, "subjects": None})
+    names = [Path(data[0]).stem for data in (arguments.data, arguments.other_data)]
+    if names[0] == names[1]:
+        names = ["data", "other-data"]
+    return join_datasets(dict(zip(names, (dataset, _load(other, error)), strict=True)))
 
 
 def _paths(data, error, others=""):

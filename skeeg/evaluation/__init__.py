@@ -3,6 +3,7 @@
 from skeeg.evaluation.calibration import OwnTrials
 from skeeg.evaluation.compare import compare
 from skeeg.evaluation.curves import Curve
+from skeeg.evaluation.joining import join_datasets
 from skeeg.evaluation.loading import load_comparison
 from skeeg.evaluation.pipelines import make_pipelines
 from skeeg.evaluation.results import Comparison
@@ -15,6 +16,7 @@ __all__ = [
     "OptunaSearch",
     "OwnTrials",
     "compare",
+    "join_datasets",
     "load_comparison",
     "make_folds",
     "make_pipelines",

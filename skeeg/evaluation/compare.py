@@ -71,8 +71,8 @@ def compare(
         Labels: strings or integers. None takes those of X.
     metadata : DataFrame, n_trials rows
         Column ``subject``; ``session`` and ``run`` where there are any.
-    cv : {"within-subject", "cross-subject", "cross-session", "calibration", "learning-people", \
-            "learning-trials"} or splitter, default="cross-subject"
+    cv : {"within-subject", "cross-subject", "cross-session", "cross-dataset", "calibration", \
+            "learning-people", "learning-trials"} or splitter, default="cross-subject"
         The question asked, see `make_folds`. A search (``GridSearchCV``, ...) among the pipelines whose own
         ``cv`` is left at the default, or a number, gets inner folds that keep people apart where the question
         does; that is said in ``findings``.

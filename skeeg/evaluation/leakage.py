@@ -15,7 +15,7 @@ from skeeg.trials import warn_user
 
 #: Questions that train on other trials of the people tested.
 KNOWN_PEOPLE = ("within-subject", "cross-session", "calibration", "learning-trials")
-CROSS = ("cross-subject", "learning-people")
+CROSS = ("cross-subject", "cross-dataset", "learning-people")
 _SHORTEST = 8  # samples that two trials must share to be found; fewer may be alike by chance
 _EXACT = 1e-3  # of a mean and a variance: nearer to 0 and 1 than trials come that were not made so
 

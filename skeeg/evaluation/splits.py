@@ -111,6 +111,19 @@ def _cross_session(y, metadata, n_splits, random_state):
             yield trials[train], trials[test]
 
 
+def _cross_dataset(y, metadata, n_splits, random_state):
+    """Each data set is tested once, after training on the others."""
+    if "dataset" not in metadata:
+        raise ValueError("cv='cross-dataset' needs a column 'dataset' in metadata; `join_datasets` makes it.")
+    if metadata["dataset"].isna().any() or metadata["dataset"].nunique() < 2:
+        raise ValueError(
+            "cv='cross-dataset' needs at least 2 data sets, and every trial's; metadata['dataset'] holds "
+            f"{metadata['dataset'].unique().tolist()[:10]}."
+        )
+    for _, test in _trials_of(metadata["dataset"]):
+        yield np.setdiff1d(np.arange(len(y)), test), test
+
+
 def _calibration(y, metadata, n_splits, random_state):
     """Training on others and on the person's own trials, see `calibration_folds`."""
     for fold in calibration_folds(y, metadata, n_splits=n_splits, random_state=random_state):
@@ -135,6 +148,7 @@ CV = {
     "within-subject": _within_subject,
     "cross-subject": _cross_subject,
     "cross-session": _cross_session,
+    "cross-dataset": _cross_dataset,
     "calibration": _calibration,
     "learning-people": partial(_learning, "learning-people"),
     "learning-trials": partial(_learning, "learning-trials"),
@@ -146,11 +160,12 @@ def make_folds(cv, y, metadata, *, n_splits=5, random_state=0) -> list[tuple[np.
 
     Parameters
     ----------
-    cv : {"within-subject", "cross-subject", "cross-session", "calibration", "learning-people", \
-            "learning-trials"} or splitter
+    cv : {"within-subject", "cross-subject", "cross-session", "cross-dataset", "calibration", \
+            "learning-people", "learning-trials"} or splitter
         - "within-subject": stratified folds inside each subject, in the order of the trials.
         - "cross-subject": whole subjects are held out, one at a time where there are at most `n_splits`.
         - "cross-session": each session of a subject is held out, the others of that subject train.
+        - "cross-dataset": each data set is held out, the others train, see `join_datasets`.
         - "calibration": as "cross-subject", and again with 4, 8, 16, 40 and all of the person's own trials
           that the folds of "within-subject" train on, tested on the same trials; see `compare`.
         - "learning-people": as "cross-subject", on the same trials, with 1, 2, 4, ... of the people that

@@ -33,6 +33,7 @@ _QUESTIONS = {
     "within-subject": "How well is a person decoded after training on other trials of that person?",
     "cross-session": "How well is a person decoded on another day than those that train?",
     "cross-subject": "How well is a person decoded by what was trained on other people?",
+    "cross-dataset": "How well is a data set decoded by what was trained on others?",
     "calibration": "How much do a person's own trials add to what other people's trials taught?",
     "learning-people": "How does accuracy grow with the number of people that train?",
     "learning-trials": "How does accuracy grow with the number of a person's trials that train?",
