@@ -129,6 +129,24 @@ def test_windows_are_decoded_as_offline(name, pipelines, stream):
         assert decision.said == ""
 
 
+def test_a_decoder_of_the_wheel_is_its_network_on_what_a_forward_filter_leaves():
+    X, _, _ = load_motor_imagery([7])
+    recording = np.concatenate(np.asarray(X[:3], np.float64), axis=1)[:, :1280]
+    pipeline = load_pretrained("left-right-hand", ch_names=X.ch_names, verbose=False)
+    decisions = LiveDecoder(pipeline, sfreq=160, ch_names=X.ch_names, step=0.5, smoothing=None).push(
+        recording
+    )
+    sos = signal.butter(4, [4, 38], "bandpass", output="sos", fs=160)
+    filtered = signal.sosfilt(sos, recording, zi=signal.sosfilt_zi(sos)[:, None] * recording[None, :, :1])[0]
+    _, alignment, network = (step for _, step in pipeline.steps)
+    alignment.set_params(mode="causal")
+    for end, decision in zip(range(480, 1281, 80), decisions, strict=True):
+        window = filtered[None, :, end - 480 : end].astype(np.float32)
+        assert np.array_equal(network.predict_proba(alignment.transform(window))[0], decision.of_window)
+        if end in (480, 960):
+            alignment.partial_fit(window)
+
+
 def test_resampling_is_scipys_polyphase_filter():
     x = np.random.default_rng(0).standard_normal((2, 1000))
     resampler = StreamResampler(16, 25)

@@ -136,22 +136,26 @@ class Artefacts:
 
     def begin(self):
         """Forget the past."""
-        self.powers = np.zeros((0, len(self.names)))
+        self.recall(np.zeros((0, len(self.names))))
+
+    def recall(self, powers):
+        """Remember windows: what is usual is their median, so that what lasts becomes usual."""
+        self.powers = powers
+        self.usual = np.median(powers, axis=0) if len(powers) >= _FEW else None
 
     def take(self, power):
-        """Let a window count in what is usual: the median, so that what lasts becomes usual."""
-        self.powers = np.concatenate([self.powers, power[np.newaxis]])[-_USUAL:]
+        """Let a window count in what is usual."""
+        self.recall(np.concatenate([self.powers, power[np.newaxis]])[-_USUAL:])
 
     def found(self, power):
         """Say what is wrong with a window; empty where nothing is."""
         if not power.any():
             return "all channels are flat"
-        if self.ratio is None or len(self.powers) < _FEW:
+        if self.ratio is None or self.usual is None:
             return ""
-        usual = np.median(self.powers, axis=0)
-        compared = power / np.where(usual > 0, usual, np.inf)
+        compared = power / np.where(self.usual > 0, self.usual, np.inf)
         worst = int(compared.argmax())
         if compared[worst] > self.ratio:
             return f"{self.names[worst]} has {compared[worst]:.3g} times its usual power"
-        silent = np.flatnonzero((compared < _SILENT) & (usual > 0))
+        silent = np.flatnonzero((compared < _SILENT) & (self.usual > 0))
         return f"{self.names[silent[0]]} went flat" if len(silent) else ""

@@ -54,7 +54,7 @@ def restore_state(decoder, state):
     for name, value in zip(_COUNTS, counts, strict=True):
         setattr(decoder, name, value)
     decoder._resampler.n_out = n_out
-    decoder._artefacts.powers = powers
+    decoder._artefacts.recall(powers)
     decoder._pieces, decoder._n_waiting = ([waiting] if waiting.shape[1] else []), waiting.shape[1]
     for name, (part, attribute) in _MAYBE.items():
         value = state.get(name)
