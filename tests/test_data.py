@@ -99,6 +99,12 @@ def test_class_weights_of_classes_that_are_there():
     assert class_weights({"a": 5}, codes, classes).tolist() == [5, 1, 1]
     with pytest.raises(ValueError, match=r"names \['d'\], which are not in"):
         class_weights({"d": 1}, codes, classes)
+    assert class_weights({"a": 0}, codes, classes).tolist() == [0, 1, 1]
+    for weight in (np.nan, np.inf, -1, "much", None):
+        with pytest.raises(ValueError, match="weights are numbers that are not negative"):
+            class_weights({"a": 1, "b": weight}, codes, classes)
+    with pytest.raises(ValueError, match="leaves no trial to train on: all weigh 0"):
+        class_weights({"a": 0, "b": 1, "c": 0}, codes, classes)
 
 
 def test_training_trials_weigh_one_in_the_mean_and_stand_in_an_order_of_their_own():

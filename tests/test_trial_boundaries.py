@@ -91,3 +91,10 @@ def test_a_part_of_a_data_set_of_torch_is_looked_through():
     reader = open_trials(torch.utils.data.Subset(Windows(), [2, 0]))
     np.testing.assert_array_equal(reader.read(), DATA[[2, 0]].astype(np.float32))
     assert reader.labels.tolist() == [0, 0]
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested")
+def test_nested_tensors_are_refused():
+    nested = torch.nested.nested_tensor([torch.zeros(3, 50), torch.zeros(3, 50)])
+    with pytest.raises(TypeError, match=r"nested tensor.*torch\.stack\(X\.unbind\(\)\)"):
+        open_trials(nested)

@@ -299,15 +299,20 @@ def class_weights(class_weight, codes, classes):
     Raises
     ------
     ValueError
-        When a dict names a label that does not occur.
+        When a dict names a label that does not occur, or a weight that is none, or no trial weighs anything.
     """
     if isinstance(class_weight, dict):
         unknown = [label for label in class_weight if label not in classes]
         if unknown:
             raise ValueError(f"class_weight names {unknown}, which are not in {classes.tolist()}")
+        given = np.array(list(class_weight.values()))
+        if not ((given.dtype.kind in "fiu" and np.isfinite(given).all()) and (given >= 0).all()):
+            raise ValueError(f"class_weight={class_weight}: weights are numbers that are not negative")
     present = np.unique(codes)
     weights = np.ones(len(classes))
     weights[present] = compute_class_weight(class_weight, classes=classes[present], y=classes[codes])
+    if len(present) and not weights[present].any():
+        raise ValueError(f"class_weight={class_weight} leaves no trial to train on: all weigh 0")
     return weights
 
 

@@ -433,6 +433,8 @@ def _of_data_array(X):
 
 
 def _of_tensor(X):
+    if X.is_nested:
+        raise TypeError("X is a nested tensor, of trials that may differ: give torch.stack(X.unbind())")
     if X.is_meta or X.is_quantized:
         raise TypeError(f"X is a tensor without plain numbers ({X.dtype} on {X.device}): give a float tensor")
     torch = sys.modules["torch"]
