@@ -87,6 +87,8 @@ def test_trials_that_do_not_overlap_are_left_in_peace():
     X = np.concatenate([whole, flat])
     assert overlapping_trials(X, np.ones(24)).tolist() == []
     assert overlapping_trials(X[:, :, :10], np.ones(24)).tolist() == []
+    padded = np.concatenate([np.zeros((20, 2, 50)), whole], axis=2)  # each begins with rest
+    assert overlapping_trials(padded, np.ones(20)).tolist() == []
 
 
 @pytest.mark.parametrize("how", ["standardised", "aligned"])
@@ -127,4 +129,4 @@ def test_nothing_trains_before_the_audit_is_through(data):
     folds = list(ShuffleSplit(2, random_state=0).split(X))
     with pytest.warns(UserWarning, match="leakage: people are on both sides in 2 of 2 folds"):
         lines = audit(folds, X, metadata.drop(columns="session"), "given folds", {})
-    assert lines[0] == "leakage audit of 2 folds: 1 findings"
+    assert lines[0] == "leakage audit of 2 folds: 1 finding"

@@ -1,5 +1,6 @@
 """report.html: all of a comparison on one page, which a browser opens without an error."""
 
+import html
 import re
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 from evaluating import CountingClassifier, make_lda, six_people
 from sklearn.dummy import DummyClassifier
 
-from skeeg.datasets import summary
+from skeeg.baselines import make_csp_lda
+from skeeg.datasets import make_motor_imagery, summary
 from skeeg.evaluation import compare
+from skeeg.inspection import audit
 from skeeg.report import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -151,6 +154,16 @@ def test_one_pipeline_one_that_failed_and_odd_names(tmp_path):
     assert "Mean ranks" not in parsed.headings and "Differences" not in parsed.headings
     text = write_report(two, tmp_path / "two.html").read_text("utf-8")
     assert "bad, fold 0: RuntimeError: no &lt;luck&gt;" in text and Page(text).open == []
+
+
+def test_a_shortcut_audit_has_its_section(result, tmp_path):
+    X, y, metadata = make_motor_imagery(2, 16, n_chans=5, random_state=0)
+    found = audit(make_csp_lda(), X, y, metadata=metadata, cv=2)
+    text = write_report(result, tmp_path / "r.html", shortcuts=found).read_text("utf-8")
+    parsed = Page(text)
+    assert "Shortcuts" in parsed.headings and "What shortcuts give" in parsed.headings and parsed.open == []
+    for _, row in found.table.iterrows():
+        assert f"<td>{html.escape(row['shortcut'])}</td>" in text
 
 
 def test_what_no_fold_finished_is_refused(result, tmp_path):

@@ -248,6 +248,20 @@ def test_seeds_are_crossed_with_people_and_their_spread_is_told_apart(people):
         compare(pipelines, *people, n_seeds=0, progress=False)
 
 
+def test_a_pipeline_called_like_a_run_with_a_seed_keeps_its_own(people):
+    free = DummyClassifier(strategy="uniform")
+    both = compare({"a, seed 1": make_lda(), "a": free}, *people, n_seeds=2, progress=False)
+    alone = compare({"a": free}, *people, n_seeds=2, progress=False)
+    assert both.scores.groupby("pipeline")["seed"].nunique().to_dict() == {"a": 2, "a, seed 1": 1}
+    np.testing.assert_array_equal(both.subject_accuracies()["a"], alone.subject_accuracies()["a"])
+
+
+def test_a_score_asked_later_is_refused_where_these_labels_have_none(people):
+    result = compare({"lda": make_lda()}, *people, progress=False)
+    with pytest.raises(ValueError, match="scoring='f1' is undefined for the labels"):
+        result.subject_scores("f1")
+
+
 def test_scores_are_resolved_by_name_and_dict():
     mine = make_scorer(cohen_kappa_score, weights="linear")
     assert list(resolve([mine, "accuracy"])) == ["cohen_kappa_score", "accuracy"]

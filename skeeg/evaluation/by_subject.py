@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skeeg.evaluation.scoring import SCORES, Score, resolve
+from skeeg.evaluation.scoring import SCORES, Score, check_scores, resolve
 from skeeg.evaluation.statistics import above_chance_p, chance_limit, holm
 
 if TYPE_CHECKING:
@@ -150,7 +150,9 @@ class BySubject:
             return self.main
         if isinstance(score, str) and score in self.scoring:
             return self.scoring[score]
-        return next(iter(resolve(score).values()))
+        asked = resolve(score)
+        check_scores(asked, self.classes)
+        return next(iter(asked.values()))
 
     def _of(self, score, trials):
         """Value of a score on some trials, and why it has none."""

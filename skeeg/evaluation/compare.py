@@ -321,7 +321,10 @@ def _runs(pipelines, X, cv, random_state, n_seeds):
             if seed == random_state:
                 runs[name], names[name] = pipeline, (name, seed)
             elif _random_states(pipeline) != _random_states(runs[name]):
-                runs[f"{name}, seed {seed}"], names[f"{name}, seed {seed}"] = pipeline, (name, seed)
+                run = f"{name}, seed {seed}"
+                while run in runs or run in pipelines:  # a pipeline of that name
+                    run += "'"
+                runs[run], names[run] = pipeline, (name, seed)
     return runs, names
 
 

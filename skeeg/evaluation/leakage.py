@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skeeg.datasets import duplicate_trials
 from skeeg.evaluation.pipelines import PretrainedClassifier
+from skeeg.plain import counted
 from skeeg.preprocessing import EuclideanAlignment
 from skeeg.trials import warn_user
 
@@ -17,6 +18,7 @@ from skeeg.trials import warn_user
 KNOWN_PEOPLE = ("within-subject", "cross-session", "calibration", "learning-trials")
 CROSS = ("cross-subject", "cross-dataset", "learning-people")
 _SHORTEST = 8  # samples that two trials must share to be found; fewer may be alike by chance
+_AT_ONCE = 64  # trials, so that little memory is needed
 _EXACT = 1e-3  # of a mean and a variance: nearer to 0 and 1 than trials come that were not made so
 
 
@@ -73,7 +75,9 @@ def audit(folds, X, metadata, cv, pipelines):
     sessions = ["session"] if "session" in metadata and cv in ("cross-session", *CROSS) else []
     what = ", ".join([*nobody, *sessions, "trial"])
     first = f"leakage audit of {len(folds)} folds: "
-    first += f"{len(findings)} findings" if findings else f"no {what} or part of a trial is on both sides"
+    first += (
+        counted(len(findings), "finding") if findings else f"no {what} or part of a trial is on both sides"
+    )
     known = ["; people are, as the question asks"] if cv in KNOWN_PEOPLE and not findings else []
     lines = ["".join([first, *known]), *findings, *_of_pipelines(pipelines)]
     return tuple(textwrap.fill(line, 100, subsequent_indent="   ") for line in lines)
@@ -161,20 +165,29 @@ def overlapping_trials(X, subjects):
     n_times = X.shape[2]
     if n_times < 2 * _SHORTEST:
         return np.empty((0, 2), dtype=int)
-    factors = np.random.default_rng(0).integers(1, 2**63, X.shape[1], dtype=np.uint64) | np.uint64(1)
+    rng = np.random.default_rng(0)
+    factors, of_samples = (
+        rng.integers(1, 2**63, n, dtype=np.uint64) | np.uint64(1) for n in (X.shape[1], _SHORTEST)
+    )
     found = []
     for subject in np.unique(subjects):
         rows = np.flatnonzero(subjects == subject)
         marks = np.zeros((len(rows), n_times), dtype=np.uint64)  # of all channels at a time, exact
         for chan, factor in enumerate(factors):
             marks += np.ascontiguousarray(X[rows, chan], dtype=np.float64).view(np.uint64) * factor
-        starts, which = np.unique(marks[:, 0], return_index=True)
-        later = marks[:, 1 : n_times - _SHORTEST + 1]
+        changing = np.flatnonzero((marks[:, :_SHORTEST] != marks[:, :1]).any(axis=1))
+        if len(changing) == 0:
+            continue
+        n_windows = n_times - _SHORTEST + 1  # of several samples, which rest alone does not make alike
+        windows = sum(marks[:, k : n_windows + k] * factor for k, factor in enumerate(of_samples))
+        starts, which = np.unique(windows[changing, 0], return_index=True)
+        which = changing[which]
+        later = windows[:, 1:]
         place = np.searchsorted(starts, later).clip(max=len(starts) - 1)
         for one, shift in np.argwhere(starts[place] == later):
             other = which[place[one, shift]]
             a, b = X[rows[one], :, shift + 1 :], X[rows[other], :, : n_times - shift - 1]
-            if one != other and np.array_equal(a, b) and np.ptp(a, axis=1).any():
+            if one != other and np.array_equal(a, b):
                 found.append((rows[one], rows[other]))
     return np.array(sorted(set(found)), dtype=int).reshape(-1, 2)
 
@@ -204,19 +217,24 @@ def _together(X, metadata):
     subjects = metadata["subject"].astype(str).to_numpy(dtype=str)
     standardised, aligned = [], []
     for subject in np.unique(subjects):
-        own = X[subjects == subject].astype(float)
-        if len(own) < 2 or not np.isfinite(own).all():
-            continue
-        one_by_one = np.abs(own.mean(axis=2)).max() < _EXACT and np.abs(own.var(axis=2) - 1).max() < _EXACT
-        mean, power = own.mean(axis=(0, 2)), own.var(axis=(0, 2))
-        if not one_by_one and np.abs(mean).max() < _EXACT and np.abs(power - 1).max() < _EXACT:
-            standardised.append(subject)
-            continue
-        covariance = np.einsum("tcs,tds->cd", own, own) / (own.shape[0] * own.shape[2])
-        scale = np.trace(covariance) / len(covariance)
-        off = np.abs(covariance - scale * np.eye(len(covariance))).max()
-        if len(covariance) > 1 and scale > 0 and off < _EXACT * scale:
-            aligned.append(subject)
+        rows = np.flatnonzero(subjects == subject)
+        one_by_one, total, covariance = True, 0.0, 0.0
+        for batch in np.array_split(rows, max(1, len(rows) // _AT_ONCE)):
+            own = X[batch].astype(float)
+            if len(rows) < 2 or not np.isfinite(own).all():
+                break
+            one_by_one &= np.abs(own.mean(axis=2)).max() < _EXACT
+            one_by_one &= np.abs(own.var(axis=2) - 1).max() < _EXACT
+            total = total + own.mean(axis=2).sum(axis=0) / len(rows)
+            covariance = covariance + np.einsum("tcs,tds->cd", own, own) / (len(rows) * own.shape[2])
+        else:
+            power = np.diag(covariance) - total**2
+            scale = np.trace(covariance) / len(covariance)
+            off = np.abs(covariance - scale * np.eye(len(covariance))).max()
+            if np.abs(total).max() < _EXACT and np.abs(power - 1).max() < _EXACT:
+                standardised += [] if one_by_one else [subject]
+            elif len(covariance) > 1 and scale > 0 and off < _EXACT * scale:
+                aligned.append(subject)
     for people, what in (
         (standardised, "standardised"),
         (aligned, "aligned (their mean covariance is white)"),

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from skeeg._version import __version__
 from skeeg.evaluation import Curve
+from skeeg.evaluation.table import Table, dashed
 from skeeg.files import write_atomically
 from skeeg.inspection import (
+    AuditDisplay,
     CalibrationCurveDisplay,
     ConfusionMatricesDisplay,
     CriticalDifferenceDisplay,
@@ -40,7 +42,7 @@ _QUESTIONS = {
 }
 
 
-def write_report(result, path, *, read="", command="", notes=()) -> Path:
+def write_report(result, path, *, read="", command="", notes=(), shortcuts=None) -> Path:
     """Write a comparison as one HTML page that needs no other file, no network and no script.
 
     Parameters
@@ -55,6 +57,9 @@ def write_report(result, path, *, read="", command="", notes=()) -> Path:
         The command, or the code, that makes it again.
     notes : iterable of str, default=()
         Warnings to show.
+    shortcuts : Audit, default=None
+        What `skeeg.inspection.audit` asked of a pipeline: how much eyes, drifts, one person or the order of
+        trials may give.
 
     Returns
     -------
@@ -68,6 +73,7 @@ def write_report(result, path, *, read="", command="", notes=()) -> Path:
 
     See Also
     --------
+    skeeg.inspection.audit : What a score may come from beside the brain.
     skeeg.evaluation.load_comparison : Reads what `compare` wrote to a folder.
 
     Notes
@@ -107,8 +113,9 @@ def write_report(result, path, *, read="", command="", notes=()) -> Path:
         question=_QUESTIONS.get(result.cv, "The folds are the user's own."),
         interrupted=result.interrupted,
         read=read,
-        tables=_tables(result),
+        tables=[*_tables(result), *([_of_shortcuts(shortcuts)] if shortcuts else [])],
         figures=_figures(result, at_end),
+        of_shortcuts=_shortcuts_drawn(shortcuts) if shortcuts else "",
         at_end=f"with {result.steps()[-1]} {result.step}" if at_end is not result else "",
         findings=[" ".join(finding.split()) for finding in result.findings],
         notes=list(dict.fromkeys(notes)),
@@ -128,6 +135,29 @@ def _tables(result):
     if len(result.pipelines) > 1:
         tables.append(("Differences", result.table_of_differences()))
     return tables
+
+
+def _of_shortcuts(audit):
+    """Heading and table of a shortcut audit."""
+    rows = [
+        (
+            row["shortcut"],
+            *dashed(f"{100 * row[name]:{sign}.1f}" for name, sign in (("alone", ""), ("lost", "+"))),
+            "yes" if row["speaks"] else "no",
+            row["meant"],
+        )
+        for _, row in audit.table.iterrows()
+    ]
+    header = ("shortcut", "alone (%)", "lost without it (points)", "speaks", "what it is")
+    footer = ["a shortcut that speaks is a reason to look, not a verdict", *audit.notes]
+    title = f"accuracy {100 * audit.score:.1f} % with everything, chance {100 * audit.chance:.1f} %"
+    return "Shortcuts", Table(title, header, rows, footer, audit.table)
+
+
+def _shortcuts_drawn(audit):
+    from matplotlib.figure import Figure
+
+    return _svg(lambda: AuditDisplay(audit).plot(figure=Figure()).figure_, "Shortcuts")
 
 
 def _figures(result, at_end):
@@ -174,21 +204,29 @@ def _figures(result, at_end):
 
 
 def _drawing(display, result, size, heading):
-    """A figure as SVG, without pyplot: no window, no global state."""
-    import matplotlib
+    """A display of a comparison as SVG."""
     from matplotlib.figure import Figure
+
+    def draw():
+        if size is None:
+            return display.from_comparison(result, figure=Figure()).figure_
+        figure = Figure(figsize=size, layout="constrained")
+        display.from_comparison(result, ax=figure.subplots())
+        return figure
+
+    return _svg(draw, heading)
+
+
+def _svg(draw, heading):
+    """What `draw` draws, without pyplot: no window, no global state."""
+    import matplotlib
 
     text = io.StringIO()
     # letters are drawn: a phone has other fonts; ids begin with the heading, as all share one page
     settings = {"svg.fonttype": "path", "svg.hashsalt": heading, "figure.dpi": 96}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks becomes a box
-        if size is None:
-            figure = display.from_comparison(result, figure=Figure()).figure_
-        else:
-            figure = Figure(figsize=size, layout="constrained")
-            display.from_comparison(result, ax=figure.subplots())
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        draw().savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     mark = re.sub(r"\W+", "-", heading).lower()
