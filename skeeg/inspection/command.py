@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 HELP = """\
-Draw what a decoder uses: its patterns on the scalp, what its filters pass in Hz, its attention and prototypes,
-what its accuracy loses without channels, bands and times, and its gradients (where Captum is installed), each
-as a figure and as a table of the same name. Trials should be of people that it was not trained on.
+Draw what a decoder uses: its patterns on the scalp, what its filters pass in Hz, its attention and
+prototypes, what its accuracy loses without channels, bands and times, and its gradients (where Captum is
+installed), each as a figure and as a table of the same name. Trials should be of people that it was not
+trained on.
 
 The model is a file that skeeg.save (or `save` of a classifier) has written, a decoder that comes with skeeg,
 or its task, left-right-hand."""

@@ -224,7 +224,7 @@ class PrototypesDisplay:
         ax.set(xlabel=f"Component 1{variances[0]}", ylabel=f"Component 2{variances[1]}")
         note = f"variance within / between classes: {found.ratio:.2f}"
         if found.separation is not None and isinstance(plane, PCA):
-            note += "; arrows: separation prototypes"
+            note += "\narrows: separation prototypes"
         ax.set_title("\n".join(filter(None, [self.title, note])), fontsize="medium", parse_math=False)
         draw_legend(ax, handles, names_of(names), frameon=False, fontsize="small", loc="upper left",
                     bbox_to_anchor=(1, 1))  # fmt: skip
