@@ -6,9 +6,9 @@ For each network and baseline, on simulated people whose sources are known: how 
 that tells the classes apart best resembles the topography of the hand area (correlation over the
 electrodes), and CSP's pattern; whether the -6 dB band of its temporal filter holds the person's mu or beta
 rhythm; whether permuting the five channels over each hand area, of trials held out, costs more than
-permuting all twelve others. Then, trained on five people of the sample of real recordings and looked at in the five others: how much larger the
-pattern is at C4 (C3) than at C3 (C4) for the component whose power falls most in left (right) hand imagery,
-in µV, and its band.
+permuting all twelve others. Then, trained on five people of the sample of real recordings and looked at in
+the five others: how much larger the pattern is at C4 (C3) than at C3 (C4) for the component whose power
+falls most in left (right) hand imagery, in µV, and its band.
 """
 
 import argparse
