@@ -54,10 +54,9 @@ ax.hlines(rows - 0.15, *after[order].T, color="#0072B2", lw=2, label="after trai
 ax.plot(after[order].mean(axis=1), rows - 0.15, ".", color="#0072B2", ms=4)
 narrow = int(np.argmin(np.diff(after[order], axis=1)))
 ax.annotate(
-    f"collapsed to {np.ptp(after[order][narrow]):.1f} Hz: passes about {1 / length:.0f} Hz",
+    f"collapsed to {np.ptp(after[order][narrow]):.1f} Hz: passes a band of about {1 / length:.0f} Hz",
     (after[order][narrow].mean(), narrow - 0.15),
-    xytext=(25, 0),
-    textcoords="offset points",
+    xytext=(after[order][narrow].mean() + 14, narrow - 0.15),
     va="center",
     fontsize="small",
     arrowprops={"arrowstyle": "-", "color": "0.4"},

@@ -186,6 +186,10 @@ def test_a_pickle_of_more_than_weights_is_not_run(tmp_path):
     torch.save(Powers(3, 2), tmp_path / "network.pt")
     with pytest.raises(ValueError, match=r"more than weights.*state_dict"):
         make(pretrained=tmp_path / "network.pt").fit(*data())
+    broken = {name: value * float("nan") for name, value in Powers(3, 2).state_dict().items()}
+    torch.save(broken, tmp_path / "broken.pt")
+    with pytest.raises(ValueError, match=r"not finite, in \['final_layer.bias'"):
+        make(pretrained=tmp_path / "broken.pt").fit(*data())
     torch.save({"lr": 0.1}, tmp_path / "numbers.pt")
     with pytest.raises(ValueError, match="holds no state_dict"):
         make(pretrained=tmp_path / "numbers.pt").fit(*data())

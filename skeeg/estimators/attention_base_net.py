@@ -56,7 +56,12 @@ or None, default=None
     extra_params : bool, default=False
         Learned gathering instead of a mean; see Notes.
     **training : dict
-        The parameters of :class:`skeeg.EEGClassifier`.
+        The parameters of :class:`skeeg.EEGClassifier`, in these groups: data (``sfreq``); loss (``loss``,
+        ``class_weight``, ``label_smoothing``, ...); learning (``max_epochs``, ``batch_size``, ``lr``,
+        ``weight_decay``, ``optimizer``, ``lr_schedule``, ``augmentation``); validation (``train_split``,
+        ``monitor``, ``patience``, ``refit_epochs``); going on (``warm_start``, ``pretrained``,
+        ``freeze_encoder``, ``missing_channels``); running (``random_state``, ``device``, ``compile``,
+        ``verbose``, ``callbacks``, ``iterator_train``, ``iterator_valid``).
 
     Attributes
     ----------

@@ -46,7 +46,13 @@ class FBLightConvNetClassifier(EEGClassifier):
         :class:`skeeg.modules.layers.filter_bank.FilterBankDesign`: None and "fir" are MNE's zero-phase FIR
         filters, "chebyshev2" the causal filters of the paper.
     **training : dict
-        The parameters of :class:`skeeg.EEGClassifier`; arrays need ``sfreq``.
+        The parameters of :class:`skeeg.EEGClassifier`, in these groups: data (``sfreq``,
+        which arrays need); loss (``loss``,
+        ``class_weight``, ``label_smoothing``, ...); learning (``max_epochs``, ``batch_size``, ``lr``,
+        ``weight_decay``, ``optimizer``, ``lr_schedule``, ``augmentation``); validation (``train_split``,
+        ``monitor``, ``patience``, ``refit_epochs``); going on (``warm_start``, ``pretrained``,
+        ``freeze_encoder``, ``missing_channels``); running (``random_state``, ``device``, ``compile``,
+        ``verbose``, ``callbacks``, ``iterator_train``, ``iterator_valid``).
 
     Attributes
     ----------

@@ -50,7 +50,13 @@ class SincShallowNetClassifier(EEGClassifier):
     cutoff_lr : float, default=0.3
         Learning rate of the cut-offs, in Hz a step, following ``lr_schedule`` as ``lr`` does.
     **training : dict
-        The parameters of :class:`skeeg.EEGClassifier`; arrays need ``sfreq``.
+        The parameters of :class:`skeeg.EEGClassifier`, in these groups: data (``sfreq``,
+        which arrays need); loss (``loss``,
+        ``class_weight``, ``label_smoothing``, ...); learning (``max_epochs``, ``batch_size``, ``lr``,
+        ``weight_decay``, ``optimizer``, ``lr_schedule``, ``augmentation``); validation (``train_split``,
+        ``monitor``, ``patience``, ``refit_epochs``); going on (``warm_start``, ``pretrained``,
+        ``freeze_encoder``, ``missing_channels``); running (``random_state``, ``device``, ``compile``,
+        ``verbose``, ``callbacks``, ``iterator_train``, ``iterator_valid``).
 
     Attributes
     ----------

@@ -101,7 +101,7 @@ def start_from_weights(module, weights, classes):
     Raises
     ------
     ValueError
-        When the weights are of another network.
+        When the weights are of another network, or not finite.
 
     Warns
     -----
@@ -123,6 +123,9 @@ def start_from_weights(module, weights, classes):
             "with these parameters, channels and samples: "
             f"{', '.join(examples[:3])}{', ...' * (len(examples) > 3)}"
         )
+    broken = sorted(name for name, value in state.items() if not torch.isfinite(value).all())
+    if broken:
+        raise ValueError(f"pretrained={weights.name!r} holds numbers that are not finite, in {broken[:5]}")
     kept = "its head is new" if new_head else f"the order of its classes to be {classes.tolist()}"
     warn_user(
         f"pretrained={weights.name!r} holds weights alone: its channels are taken to be those of X, in their "
