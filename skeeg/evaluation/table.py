@@ -160,7 +160,7 @@ def one_line(text):
 
 def dashed(cells):
     """Cells as text, with a dash for what is not a number."""
-    return tuple("–" if one_line(cell).strip("+") in ("nan", "") else one_line(cell) for cell in cells)
+    return tuple("–" if cell.strip("+") in ("nan", "") else cell for cell in cells)
 
 
 def align(rows):
