@@ -115,6 +115,7 @@ def draw_topography(values, info, ax, limit=None, cmap="RdBu_r", names=False, lo
         cmap=cmap,
         vlim=(-limit if lowest is None else lowest, limit),
         contours=4,
+        extrapolate="local",  # no colours where no electrode is near
         names=info["ch_names"] if names else None,
         show=False,
     )
