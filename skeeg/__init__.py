@@ -45,6 +45,7 @@ _ROOMS = (
     "live",
     "pretrained",
     "recipes",
+    "report",
     "testing",
 )
 
