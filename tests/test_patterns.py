@@ -271,6 +271,12 @@ def test_what_cannot_be_carried_back_is_refused(data):
     flat = make_pipeline(FunctionTransformer(lambda X: X.std(axis=2)), LogisticRegression())
     with pytest.raises(ValueError, match="FunctionTransformer"):
         find_patterns(flat.fit(np.asarray(X), y), np.asarray(X))
+    network = make_pipeline(Scaler(), SincShallowNetClassifier(num_time_filters=3, **SHORT)).fit(X, y)
+    with pytest.raises(ValueError, match="sampled at 250"):
+        find_patterns(network, EEGArray(np.asarray(X), 250, X.ch_names), y)
+    with pytest.raises(ValueError, match="two electrodes or more"):
+        one = make_csp_lda().fit(X[:, [0]], y)
+        PatternsDisplay.from_estimator(one, X[:, [0]], y, figure=Figure())
     with pytest.raises(ValueError, match="y has 3 labels"):
         find_patterns(make_csp_lda().fit(X, y), X, y[:3])
     with pytest.warns(UserWarning, match="volts"):

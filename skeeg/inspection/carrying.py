@@ -18,7 +18,7 @@ from skeeg.preprocessing import (
     Resampler,
     Scaler,
 )
-from skeeg.trials import as_trials, typical_scale, warn_user
+from skeeg.trials import as_trials, open_trials, typical_scale, warn_user
 
 _IN_TIME = (BandPass, Resampler, Crop)  # do to each channel the same, whatever the others are
 _VOLTS = 1e-2  # in µV, the standard deviation of EEG is well above it, in V far below
@@ -112,7 +112,8 @@ def carry(steps, X, groups=None):
     Raises
     ------
     ValueError
-        When a transformer of trials is not linear, or not known to be.
+        When a transformer of trials is not linear, or not known to be, or trials are of another rate, montage
+        or length than those of ``fit``.
     """
     trials = as_trials(X, dtype=[np.float64, np.float32])
     known = getattr(steps[0], "ch_names_", None)
@@ -155,6 +156,8 @@ def carry(steps, X, groups=None):
             given = _not_updating(step).transform(given, groups=groups)
         else:
             given = step.transform(given)
+    if steps and hasattr(steps[0], "module_"):  # raises where rate, channels or length are not those of fit
+        steps[0]._recording.fitted_to(open_trials(given), type(steps[0]).__name__)
     same, names = given is electrodes, getattr(electrodes, "ch_names", None) or names
     found = np.asarray(electrodes, dtype=np.float64)
     return View(

@@ -6,6 +6,8 @@ import numpy as np
 
 from skeeg.trials import channel_key, standard_montage
 
+_MANY = 8  # electrodes, whose surroundings are a topography
+
 
 def find_info(info, ch_names, n_chans=None):
     """Get an ``mne.Info`` of channels with positions, in their order.
@@ -103,9 +105,16 @@ def draw_topography(values, info, ax, limit=None, cmap="RdBu_r", names=False, lo
     Returns
     -------
     matplotlib image
+
+    Raises
+    ------
+    ValueError
+        When there is one electrode alone.
     """
     import mne
 
+    if len(values) < 2:
+        raise ValueError(f"a topography needs two electrodes or more, and there is {len(values)}")
     limit = float(np.abs(values).max()) if limit is None else limit
     limit = limit or 1.0
     image, _ = mne.viz.plot_topomap(
@@ -115,7 +124,8 @@ def draw_topography(values, info, ax, limit=None, cmap="RdBu_r", names=False, lo
         cmap=cmap,
         vlim=(-limit if lowest is None else lowest, limit),
         contours=4,
-        extrapolate="local",  # no colours where no electrode is near
+        # no colours where no electrode is near; of a few that leaves nothing to see
+        extrapolate="local" if len(values) >= _MANY else "head",
         names=info["ch_names"] if names else None,
         show=False,
     )
