@@ -9,7 +9,8 @@ Recordings: PhysioNet eegmmidb, imagined left against right fist, people 1-80 (-
 in the wheel and train no shipped decoder; ``--evaluate`` leaves out a fifth of all people at a time.
 
 Every network is kept in --cache under a hash of what it is trained on and how, as soon as it is trained: the
-same command goes on where it stopped. The same trials give the same bytes, with the same library versions.
+same command goes on where it stopped. The same trials give the same bytes, with the same versions of
+skeeg and its libraries.
 """
 
 import argparse

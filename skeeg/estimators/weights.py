@@ -48,17 +48,18 @@ def read_weights(path):
     ValueError
         When it is a file of torch that holds no ``state_dict``.
     """
-    with Path(path).open("rb") as file:
-        start = file.read(2)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        return BareWeights(str(path), _of_torch(path))
-    try:
+    try:  # first, since the length of a header, with which it begins, may look like a pickle
         with safe_open(path, "pt") as file:
             if "skeeg" in (file.metadata() or {}):
                 return None
             return BareWeights(str(path), {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except SafetensorError:
-        return None
+        pass
+    with Path(path).open("rb") as file:
+        start = file.read(2)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return BareWeights(str(path), _of_torch(path))
+    return None
 
 
 def _of_torch(path):
