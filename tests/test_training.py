@@ -491,6 +491,39 @@ def test_channels_of_batches_that_callbacks_score_are_mapped_once():
     np.testing.assert_allclose(clf.predict_proba(other), unwatched.predict_proba(other), rtol=1e-4)
 
 
+@pytest.mark.parametrize("further", ["fit", "partial_fit"])
+def test_callbacks_that_are_set_later_see_further_training(further):
+    seen = []
+
+    class Counts(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            seen.append(net.classes_.tolist())
+
+    clf = PowerClassifier(warm_start=True, **QUICK).fit(X, Y)
+    getattr(clf.set_params(callbacks=[Counts()]), further)(X, Y)
+    assert len(seen) == {"fit": 2, "partial_fit": 1}[further]
+    getattr(clf, further)(X, Y)
+    getattr(clf.set_params(callbacks=None), further)(X, Y)
+    assert len(seen) == 2 * {"fit": 2, "partial_fit": 1}[further]
+
+
+def test_callbacks_that_are_kept_keep_what_they_gathered():
+    class Remembers(Callback):
+        def initialize(self):
+            self.n_epochs = 0
+            return self
+
+        def on_epoch_end(self, net, **kwargs):
+            self.n_epochs += 1
+
+    remembers = Remembers()
+    clf = PowerClassifier(warm_start=True, callbacks=[remembers], **QUICK)
+    clf.fit(X, Y).fit(X, Y)
+    assert remembers.n_epochs == 4
+    again = copy.deepcopy(clf).fit(X, Y)
+    assert again.callbacks[0].n_epochs == 6
+
+
 def test_callbacks_change_no_training():
     watched = PowerClassifier(callbacks=[Sees()], **QUICK).fit(X, Y)
     np.testing.assert_array_equal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import operator
 
 import numpy as np
 import torch
@@ -157,7 +158,7 @@ class TrialNet(NamedFeatures, TrainingParameters, NeuralNetClassifier):
         if not hasattr(self, "n_chans_"):
             raise TypeError(f"{type(self).__name__} is made for the data that fit sees; call fit")
         self.initialize_virtual_params()
-        self._initialize_callbacks()
+        _renew_callbacks(self, afresh=True)
         for name in ("module", "criterion", *(("optimizer",) if optimizer else ())):
             with self._current_init_context(name):
                 getattr(self, f"initialize_{name}")()
@@ -257,6 +258,7 @@ class TrialNet(NamedFeatures, TrainingParameters, NeuralNetClassifier):
     def _refresh(self):
         """Give loss and optimiser their options as they are set now; what they have gathered stays."""
         self.check_params_unchanged()
+        _renew_callbacks(self)
         if isinstance(self.loss, str):
             names = ("label_smoothing", "compactness_weight", "explicit_force_weight")
             refresh_criterion(self.criterion_, **{name: self._plain(name) for name in names})
@@ -487,6 +489,20 @@ class TrialNet(NamedFeatures, TrainingParameters, NeuralNetClassifier):
         """Networks of skeeg share trials among threads, others leave that to single operations."""
         shares = isinstance(self.module_, EEGModule) and self.device_.type == "cpu" and not self.compile
         return threads_for_pieces() if shares else threads_for_operations()
+
+
+def _renew_callbacks(net, afresh=False):
+    """Make the callbacks that are set, afresh or where they are others than before."""
+    given = [copy.copy(net.callbacks), _text(net.get_params_for("callbacks"))]
+    if afresh or not _same_callbacks(given, vars(net).get("_began_with_callbacks", [None, None])):
+        net._initialize_callbacks()
+        net._began_with_callbacks = given
+
+
+def _same_callbacks(given, before):
+    """Whether the same objects are callbacks, with the same options."""
+    lists = [callbacks if isinstance(callbacks, list) else [callbacks] for callbacks, _ in (given, before)]
+    return given[1] == before[1] and len(lists[0]) == len(lists[1]) and all(map(operator.is_, *lists))
 
 
 def _text(value):

@@ -55,9 +55,10 @@ class EEGModule(nn.Module):
 
     Notes
     -----
-    Layers are computed together with their neighbours where that is cheaper. Hooks on the network itself, on
-    activations and on pooling are called; hooks on convolutions, normalisations and ``final_layer`` are not.
-    For features call ``forward_features``.
+    Layers are computed with their neighbours where that is cheaper: hooks on the network, activations and
+    pooling are called; hooks on convolutions, normalisations and ``final_layer`` are not. For features call
+    ``forward_features``. In a forked process, where PyTorch's threads are not, call
+    ``torch.set_num_threads(1)`` first, as estimators do by themselves.
     """
 
     head_names = ("final_layer", "proto_sep", "proto_cpt")
