@@ -1,6 +1,6 @@
 """Look at what was learned and found: Display classes in scikit-learn's manner."""
 
-from skeeg.inspection.attention import AttentionDisplay, find_attention
+from skeeg.inspection.attention import Attention, AttentionDisplay, find_attention
 from skeeg.inspection.calibration import CalibrationCurveDisplay
 from skeeg.inspection.comparison import ConfusionMatricesDisplay, PairedScoresDisplay
 from skeeg.inspection.figures import write_figures
@@ -21,6 +21,7 @@ from skeeg.inspection.training import TrainingDisplay
 
 __all__ = [
     "AccuracyRejectionDisplay",
+    "Attention",
     "AttentionDisplay",
     "Attributions",
     "AttributionsDisplay",
