@@ -212,7 +212,7 @@ class Curve(Comparison):
         footer = [f"columns: {STEPS[self.cv][1]}; means over {self._people(score)}"]
         footer += [f"{score.name}: lower is better"] if score.lower_is_better else []
         footer += self._seeds() if self._seed() else []
-        footer += [*self._remarks(), *self.findings]
+        footer += [*self.findings, *self._remarks()]
         title = f"{self._title()}, {self._classes()}"
         numbers = self.summary(score).reset_index()
         return Table(title, (score.heading, *steps), rows, footer, numbers)

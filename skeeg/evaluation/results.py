@@ -191,7 +191,7 @@ class Comparison(OverSubjects):
         if n_tests:
             lines.append("effect: rank-biserial correlation, from -1 (all are lower) to +1 (all are higher)")
             lines += self._test(n_tests, score, test, rope)
-        return lines + self._remarks() + list(self.findings)
+        return lines + list(self.findings) + self._remarks()
 
     def save(self, out) -> None:
         """Write what `TABLES` names to the folder `out`.
