@@ -8,6 +8,7 @@ import torch
 from joblib.hashing import Hasher
 
 _NOT_HELD = {  # where it runs, and what skorch makes anew
+    "_began_with_callbacks",
     "_compiled",
     "_history",
     "callbacks_",

@@ -31,6 +31,7 @@ NOT_LEARNED = {
     "prefixes_",
     "virtual_params_",
     "_began_with",
+    "_began_with_callbacks",
     "_compiled",
     "_criteria",
     "_history",
