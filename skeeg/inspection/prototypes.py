@@ -208,7 +208,10 @@ class PrototypesDisplay:
             names.append(label)
         for i, goal in enumerate(goals):
             style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
-            star = ax.scatter(*goal, s=130, edgecolor="black", lw=1.5, zorder=4, **style)
+            size = 70 + 130 * (
+                len(goals) - 1 - i
+            )  # smaller ones on larger: of those at one place, all are seen
+            star = ax.scatter(*goal, s=size, edgecolor="black", lw=1.5, zorder=4, **style)
             handles, names = [*handles, star], [*names, f"compactness, {found.classes[i]}"]
         if found.separation is not None and isinstance(plane, PCA):
             reach = 0.45 * np.ptp(self.points_, axis=0).max()
