@@ -75,6 +75,8 @@ def test_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
             continue
         room = next((mark for mark in marks.split() if mark.startswith("of-")), "skeeg")
         names = rooms.setdefault(room, {"__name__": "__main__"})
+        for name, value in rooms.get("skeeg", {}).items():
+            names.setdefault(name, value)
         try:
             exec(compile("\n" * line + code, ROOT / page, "exec"), names)
         except Exception as error:
