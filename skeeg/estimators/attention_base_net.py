@@ -42,19 +42,20 @@ class AttentionBaseNetClassifier(EEGClassifier):
 or None, default=None
         Attention block, see ``skeeg.modules.attention``; None for none.
     reduction_rate : int, default=4
-        Divides ``ch_dim`` to give the size of hidden layers; see Notes.
+        Divides ``ch_dim`` to give the size of hidden layers: se, gsop, fca, cbam, cat, catlite; ge and srm
+        with ``use_mlp``.
     use_mlp : bool, default=False
-        Mix channels by a small network; see Notes.
+        Mix channels by a small network: ge, srm.
     freq_idx : int, default=0
-        Which cosine summarises a channel; see Notes.
+        Which cosine summarises a channel: fca.
     n_codewords : int, default=4
-        Number of codewords; see Notes.
+        Number of codewords: encnet.
     kernel_size : int, default=9
-        Length of the attention's convolution, odd; see Notes.
+        Length of the attention's convolution, odd: eca, cbam, cat.
     activation : type of torch.nn.Module or None, default=torch.nn.ELU
         Activation of all layers; None for none.
     extra_params : bool, default=False
-        Learned gathering instead of a mean; see Notes.
+        Learned gathering instead of a mean: ge.
     **training : dict
         The parameters of :class:`skeeg.EEGClassifier`, in these groups: data (``sfreq``); loss (``loss``,
         ``class_weight``, ``label_smoothing``, ...); learning (``max_epochs``, ``batch_size``, ``lr``,
@@ -84,18 +85,8 @@ or None, default=None
     -----
     M. Wimpff et al., "EEG motor imagery decoding: a framework for comparative analysis with channel
     attention mechanisms", J. Neural Eng. 21:036020, 2024,
-    https://arxiv.org/abs/2310.11198. A mode reads these parameters and no others:
-
-    ==================  ======================================================================
-    parameter           read by
-    ==================  ======================================================================
-    ``reduction_rate``  se, gsop, fca, cbam, cat, catlite; ge and srm with ``use_mlp``
-    ``use_mlp``         ge, srm
-    ``extra_params``    ge
-    ``freq_idx``        fca
-    ``n_codewords``     encnet
-    ``kernel_size``     eca, cbam, cat
-    ==================  ======================================================================
+    https://arxiv.org/abs/2310.11198. Behind the parameters of attention stand the
+    modes that read them; no other mode does.
 
     Departures: windows shorter than the poolings need scale all temporal lengths down together, with a
     warning; the training defaults are skeeg's (:mod:`skeeg.recipes` has the authors').

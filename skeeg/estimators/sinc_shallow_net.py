@@ -45,18 +45,16 @@ class SincShallowNetClassifier(EEGClassifier):
     max_norm_spatial : float or None, default=None
         Largest Euclidean norm of a spatial filter; None for no limit. The paper: 1.0.
     max_norm_dense : float or None, default=None
-        Largest Euclidean norm of the weights of one class in the last layer; None for no limit. The paper:
-        0.25 or 0.5.
+        Largest Euclidean norm of a class's weights in the last layer; None for no limit. The paper: 0.25, 0.5.
     cutoff_lr : float, default=0.3
         Learning rate of the cut-offs, in Hz a step, following ``lr_schedule`` as ``lr`` does.
     **training : dict
-        The parameters of :class:`skeeg.EEGClassifier`, in these groups: data (``sfreq``,
-        which arrays need); loss (``loss``,
-        ``class_weight``, ``label_smoothing``, ...); learning (``max_epochs``, ``batch_size``, ``lr``,
-        ``weight_decay``, ``optimizer``, ``lr_schedule``, ``augmentation``); validation (``train_split``,
-        ``monitor``, ``patience``, ``refit_epochs``); going on (``warm_start``, ``pretrained``,
-        ``freeze_encoder``, ``missing_channels``); running (``random_state``, ``device``, ``compile``,
-        ``verbose``, ``callbacks``, ``iterator_train``, ``iterator_valid``).
+        The parameters of :class:`skeeg.EEGClassifier`, in these groups: data (``sfreq``, which arrays need);
+        loss (``loss``, ``class_weight``, ``label_smoothing``, ...); learning (``max_epochs``, ``batch_size``,
+        ``lr``, ``weight_decay``, ``optimizer``, ``lr_schedule``, ``augmentation``); validation
+        (``train_split``, ``monitor``, ``patience``, ``refit_epochs``); going on (``warm_start``,
+        ``pretrained``, ``freeze_encoder``, ``missing_channels``); running (``random_state``, ``device``,
+        ``compile``, ``verbose``, ``callbacks``, ``iterator_train``, ``iterator_valid``).
 
     Attributes
     ----------
@@ -79,12 +77,11 @@ class SincShallowNetClassifier(EEGClassifier):
     -----
     D. Borra et al., "Interpretable and lightweight convolutional neural network for EEG decoding:
     application to movement execution and imagination", Neural Networks 129:55-74, 2020,
-    https://www.sciencedirect.com/science/article/pii/S0893608020302021. Departures: the
-    cut-offs have a learning rate of their own and no weight decay, because at a rate that suits weights
-    they hardly move (within 8 subjects of EEGBCI, rates of 0.003, 0.05, 0.3 and 1 gave 72.2, 74.2, 76.4 and
-    76.9 % in 3 folds); max-norm constraints are off by default; in the first hundred steps, running
-    statistics of batch normalisation are plain means (69.7 -> 74.2 % there, at a rate of 0.05). See
-    :class:`skeeg.modules.SincShallowNet`.
+    https://www.sciencedirect.com/science/article/pii/S0893608020302021. Departures: cut-offs have a learning
+    rate of their own and no weight decay, as at a rate that suits weights they hardly move (within 8 subjects
+    of EEGBCI, rates of 0.003, 0.05, 0.3 and 1 gave 72.2, 74.2, 76.4 and 76.9 % in 3 folds); max-norm
+    constraints are off; in the first hundred steps, running statistics of batch normalisation are plain means
+    (69.7 -> 74.2 % there, at a rate of 0.05). See :class:`skeeg.modules.SincShallowNet`.
 
     Examples
     --------
