@@ -45,7 +45,7 @@ class SincShallowNetClassifier(EEGClassifier):
     max_norm_spatial : float or None, default=None
         Largest Euclidean norm of a spatial filter; None for no limit. The paper: 1.0.
     max_norm_dense : float or None, default=None
-        Largest Euclidean norm of a class's weights in the last layer; None for no limit. The paper: 0.25, 0.5.
+        Largest Euclidean norm of a class's weights in the last layer; none by default. The paper: 0.25, 0.5.
     cutoff_lr : float, default=0.3
         Learning rate of the cut-offs, in Hz a step, following ``lr_schedule`` as ``lr`` does.
     **training : dict
