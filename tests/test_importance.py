@@ -119,6 +119,10 @@ def test_what_cannot_be_asked_is_refused(loudness, data):
         find_importance(loudness, X, y, by="channels")
     with pytest.raises(ValueError, match='read by by="channel"'):
         find_importance(loudness, X, y, by="band", channels={"a": [0]})
+    with pytest.raises(ValueError, match=r"labels .'left', 'right'. that are not in .'a', 'b'"):
+        find_importance(loudness, X, np.where(y == "a", "left", "right"))
+    with pytest.raises(ValueError, match=r"'back'.*3"):
+        find_importance(loudness, X, y, channels={"back": [3]})
 
 
 def test_trials_are_left_as_they_were(loudness, data):

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -141,6 +142,33 @@ def test_what_cannot_be_asked_is_said(people):
         audit(fixed, simulated, labels)
     with pytest.raises(ValueError, match=r"no channels .'Fp9'"):
         audit(fixed, simulated, labels, metadata=about, ocular=["Fp9"])
+
+
+def test_nothing_trains_before_labels_people_and_metadata_fit(people):
+    X, y, metadata = people
+
+    class Never(BaseEstimator):
+        def fit(self, X, y):
+            raise AssertionError("trained")
+
+    groups = metadata["subject"].to_numpy()
+    one, few = y == "left", np.r_[0:30, 30]
+    with pytest.raises(ValueError, match=r"y has trials of .'left'. alone"):
+        audit(Never(), X[one], y[one], groups[one])
+    with pytest.raises(ValueError, match=r"people .1. have one trial each"):
+        audit(Never(), X[few], y[few], groups[few])
+    with pytest.raises(ValueError, match="metadata has 90 rows, X has 180 trials"):
+        audit(Never(), X, y, groups, metadata=metadata[:90])
+
+
+def test_what_is_to_be_read_with_care_is_said(people):
+    X, y, metadata = people
+    X = with_rhythm(X, y)
+    shuffled = StratifiedKFold(2, shuffle=True, random_state=0)
+    found = audit(decoder(), X, y, metadata=metadata, cv=shuffled)
+    assert "cv trains and tests on the same people, 6 of 6: scores say less" in found.notes
+    assert any("ends of trials" in note for note in found.notes)
+    assert not any("same people" in note for note in audit(decoder(), X, y, metadata=metadata).notes)
 
 
 def test_figure_shows_the_table(people):

@@ -138,8 +138,8 @@ def find_importance(
     Raises
     ------
     ValueError
-        When channels or bands are not there, no labels or rate are known, a person has one trial, or one
-        class where a score needs more.
+        When channels or bands are not there, no labels or rate are known, labels are not the classifier's, a
+        person has one trial, or one class where a score needs more.
 
     Notes
     -----
@@ -174,6 +174,9 @@ def find_importance(
         raise ValueError("no labels are known: give y")
     if len(y) != len(data):
         raise ValueError(f"y has {len(y)} labels, X has {len(data)} trials")
+    known = getattr(estimator, "classes_", None)
+    if known is not None and (unknown := sorted({*np.unique(y).tolist()} - {*known.tolist()}, key=str)):
+        raise ValueError(f"y has labels {unknown} that are not in {known.tolist()}")
     people = np.zeros(len(data), int) if groups is None else check_groups(groups, data)
     rate = trials.sfreq or sfreq
     parts = _parts(by, trials, channels, bands, n_windows, rate)
@@ -304,7 +307,10 @@ def _parts(by, trials, channels, bands, n_windows, sfreq):
 
 
 def _indices(chosen, names, label):
-    unknown = [name for name in chosen if name not in names and not isinstance(name, Integral)]
+    places = range(len(names))
+    unknown = [
+        name for name in chosen if name not in names and not (isinstance(name, Integral) and name in places)
+    ]
     if unknown or not len(chosen):
         raise ValueError(f"channels[{label!r}]: {unknown or 'none'} of the channels {names}")
     return [int(name) if name not in names else names.index(name) for name in chosen]

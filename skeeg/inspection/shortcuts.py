@@ -40,7 +40,7 @@ class Audit:
     chance : float
         Share of the most frequent class.
     notes : list of str
-        What could not be asked, and why.
+        What could not be asked, and why; what is to be read with care.
 
     Examples
     --------
@@ -131,7 +131,8 @@ def audit(
     Raises
     ------
     ValueError
-        When labels or people are unknown, or there are fewer than two people.
+        When labels or people are unknown, there are fewer than two people or classes, a person has one trial,
+        or metadata has not a row for each trial.
 
     Notes
     -----
@@ -139,7 +140,9 @@ def audit(
     where better is there, and what is lost without it may be what it shares with the brain: frontal channels
     see the motor strip too, and movement-related potentials are slower than 4 Hz. A shortcut that speaks is a
     reason to look, not a verdict; one that speaks neither way is a relief. Of "the label before", a share far
-    below chance means that classes alternate.
+    below chance means that classes alternate. At the ends of trials, where it is unknown how they go on,
+    strong faster rhythms leak into what is under 4 Hz. Of sessions and runs it is asked whether labels follow
+    them, not whether a classifier could tell them apart.
 
     Examples
     --------
@@ -162,23 +165,34 @@ def audit(
     groups = check_groups(groups, data)
     if len(y) != len(data):
         raise ValueError(f"y has {len(y)} labels, X has {len(data)} trials")
-    people = np.unique(groups)
+    if metadata is not None and len(metadata) != len(data):
+        raise ValueError(f"metadata has {len(metadata)} rows, X has {len(data)} trials; give each its row")
+    people, counts = np.unique(groups, return_counts=True)
     if len(people) < 2:
         raise ValueError(
             "an audit tests on people that were not trained on: give trials of two people or more"
         )
+    if len(np.unique(y)) < 2:
+        raise ValueError(
+            f"y has trials of {np.unique(y).tolist()} alone: an audit compares two classes or more"
+        )
+    if (counts < 2).any():
+        alone = people[counts < 2][:5].tolist()
+        raise ValueError(f"people {alone} have one trial each, of which no shortcut can be exchanged")
     rate = trials.sfreq or sfreq
     shortcuts, notes = _shortcuts(trials, rate, ocular, response)
     splitter = GroupKFold(min(cv, len(people))) if isinstance(cv, int) else check_cv(cv, y, classifier=True)
-    seeds = check_random_state(random_state).randint(2**31, size=1000)
     folds = list(splitter.split(data, y, groups))
+    seeds = check_random_state(random_state).randint(2**31, size=len(folds))
+    if both := {name for train, test in folds for name in {*groups[train]} & {*groups[test]}}:
+        notes.append(f"cv trains and tests on the same people, {len(both)} of {len(people)}: scores say less")
     known = (rate, trials.ch_names, trials.tmin)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of channels left out, and bands that are
         given = (estimator, data, known, y, groups, shortcuts)
         parts = Parallel(n_jobs)(
             delayed(_fold)(*given, train, test, seed)
-            for (train, test), seed in zip(folds, seeds, strict=False)
+            for (train, test), seed in zip(folds, seeds, strict=True)
         )
     right = {name: np.full(len(y), np.nan) for part in parts for name in part[0]}
     for (answers, failed), (_, test) in zip(parts, folds, strict=True):
@@ -228,6 +242,7 @@ def _shortcuts(trials, sfreq, ocular, response):
         "slow",
         "gaze, blinks and drifts are slow; so are movement-related potentials",
     )
+    notes.append("under 4 Hz: at the ends of trials strong faster rhythms leak into it")
     if response is not None:
         first = round((response - (trials.tmin or 0.0)) * sfreq)
         if not 0 < first < trials.data.shape[2]:
