@@ -255,3 +255,14 @@ def test_epochs_bring_their_labels():
     metadata = pd.DataFrame({"subject": np.repeat([1, 2], 6)})
     result = compare({"dummy": DummyClassifier()}, epochs, None, metadata, cv="cross-subject", n_splits=2)
     assert result.classes.tolist() == ["left", "right"]
+
+
+def test_labels_and_metadata_in_two_orders_are_refused():
+    X = np.random.default_rng(0).standard_normal((12, 2, 50))
+    metadata = pd.DataFrame({"subject": np.repeat([1, 2], 6)}, index=range(7, 19))
+    y = pd.Series(np.tile(["l", "r"], 6), index=metadata.index)
+    pipelines = {"dummy": DummyClassifier()}
+    with pytest.raises(ValueError, match="the same index in another order"):
+        compare(pipelines, X, y.sample(frac=1, random_state=0), metadata, progress=False)
+    for same in (y, y.reset_index(drop=True)):  # of other trials by name, or of none: in the order of X
+        assert len(compare(pipelines, X, same, metadata, progress=False).scores) == 2

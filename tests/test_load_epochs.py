@@ -489,6 +489,9 @@ def test_files_in_other_units_are_refused(tmp_path):
     other = save(tmp_path / "b.npz", X=1e-6 * rng.standard_normal((4, 2, 30)))
     with pytest.raises(ValueError, match=r"b\.npz: has another unit than the first file.*give µV"):
         load_epochs([first, other])
+    quiet = save(tmp_path / "c.npz", X=1.1e-3 * np.load(first)["X"])  # mV, of a person a tenth louder
+    with pytest.raises(ValueError, match=r"c\.npz: has another unit"):
+        load_epochs([first, quiet])
     with pytest.warns(UserWarning, match=r"seems to be in V or mV; give µV"):
         load_epochs(other)
 

@@ -238,9 +238,18 @@ def test_a_label_may_have_several_events(tmp_path):
     assert y.tolist() == ["both"] * 10
 
 
+def test_a_class_that_no_file_holds_is_told(tmp_path):
+    make_raw().save(tmp_path / "x_raw.fif", verbose="error")
+    with pytest.warns(UserWarning, match=r"trial of \{'feet': 3\}.* only of \['left', 'right'\]"):
+        load_epochs(tmp_path / "x_raw.fif", events={**EVENTS, "feet": 3}, tmin=0, tmax=1)
+
+
 def test_trials_that_run_past_the_end_are_told(tmp_path):
     path, _ = write_brainvision(tmp_path, marks=[("Stimulus", "S  1", 200), ("Stimulus", "S  2", 900)])
-    with pytest.warns(UserWarning, match=r"1 of 2 trials are left out: their window runs past an end"):
+    with (
+        pytest.warns(UserWarning, match=r"1 of 2 trials are left out: their window runs past an end"),
+        pytest.warns(UserWarning, match=r"no file holds a trial of \{'right': '2'\}"),
+    ):
         y = load_epochs(path, events=EVENTS, tmin=0, tmax=1.01)[1]
     assert y.tolist() == ["left"]
     assert len(load_epochs(path, events=EVENTS, tmin=0, tmax=1)[1]) == 2
@@ -250,7 +259,10 @@ def test_a_recording_shorter_than_its_header_says_is_told(tmp_path):
     path, _ = write_brainvision(tmp_path)
     samples = path.with_suffix(".eeg").read_bytes()
     path.with_suffix(".eeg").write_bytes(samples[: len(samples) // 2])
-    with pytest.warns(UserWarning, match=r"rec\.vhdr: .*outside"):
+    with (
+        pytest.warns(UserWarning, match=r"rec\.vhdr: .*outside"),
+        pytest.warns(UserWarning, match=r"no file holds a trial of \{'right'"),
+    ):
         load_epochs(path, events=EVENTS, tmin=0, tmax=1)
 
 
@@ -271,6 +283,7 @@ def test_a_recording_shorter_than_its_header_says_is_told(tmp_path):
         ({"events": {"l": 1, "r": 1}, "tmin": 0, "tmax": 1}, "gives an annotation to two labels, or twice"),
         ({"events": ["l"], "tmin": 0, "tmax": 1}, r"events=\['l'\] must be a dict of label"),
         ({"events": {}, "tmin": 0, "tmax": 1}, r"events=\{\} must be a dict of label"),
+        ({"events": {0: "l", 1: "r"}, "tmin": 0, "tmax": 1}, r"labels must be text, such as '0', not \[0"),
         ({"tmax": 1, "band": (4, 38)}, "tmax, band cut continuous recordings into trials: give events too"),
     ],
 )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skeeg.trials import EEGArray
 
 
-_OTHER_UNIT = 1e3  # between files: more than electrodes and people differ by
+_OTHER_UNIT = 300  # between files: mV for µV is 1,000, of people who differ by three times
 _MICROVOLT = 0.1  # no EEG is smaller
 
 
@@ -124,6 +124,8 @@ def load_epochs(
             raise ValueError(f"{path}: {error}") from error
     data = np.concatenate([part.data for part in parts])
     y = np.concatenate([part.labels for part in parts]) if labelled else None
+    if labelled and events is not None:
+        _warn_of_absent(events, y)
     files = np.repeat(np.arange(len(paths)), [len(part.data) for part in parts])
     same = np.arange(len(data))  # trials that are the same get the same number
     firsts, repeats = duplicate_trials(data).T
@@ -155,6 +157,15 @@ def load_epochs(
     )
 
 
+def _warn_of_absent(events, y):
+    """A class that no file has is most often a mistyped event; what is left would train without it."""
+    if absent := {label: marks for label, marks in events.items() if label not in y}:
+        warn_user(
+            f"no file holds a trial of {absent} (label: its events), only of {np.unique(y).tolist()}: "
+            "have they other names there (mne.io.read_raw(path).annotations.count()), or were all left out?"
+        )
+
+
 def _check_window(events, tmin, tmax, band):
     """Arguments of `read_recording`, or None where trials are read and not cut."""
     if events is None:
@@ -165,6 +176,8 @@ def _check_window(events, tmin, tmax, band):
         return None
     if not isinstance(events, dict) or not events:
         raise ValueError(f"events={events!r} must be a dict of label -> annotation, such as {{'left': 769}}")
+    if others := [label for label in events if not isinstance(label, str)]:
+        raise ValueError(f"events={events}: labels must be text, such as {str(others[0])!r}, not {others}")
     names = [str(name) for marks in events.values() for name in np.atleast_1d(marks).tolist()]
     if len(set(names)) < len(names):
         raise ValueError(f"events={events} gives an annotation to two labels, or twice")

@@ -21,6 +21,7 @@ def check_data(X, y, metadata):
     if y is None:
         raise ValueError("y is None, and X knows no labels; give y")
     X = np.asanyarray(X)  # an EEGArray stays one
+    index = getattr(y, "index", None) if hasattr(y, "iloc") else None
     y = _check_labels(y)
     if X.ndim < 2 or y.ndim != 1:
         raise ValueError(
@@ -36,9 +37,21 @@ def check_data(X, y, metadata):
             f"X, y and metadata must describe the same trials, "
             f"but they hold {len(X)}, {len(y)} and {len(metadata)}."
         )
+    _check_order(index, metadata.index)
     if len(np.unique(y)) < 2:
         raise ValueError(f"y needs at least 2 classes; it holds only {np.unique(y).tolist()}.")
     return X, y, check_metadata(metadata)
+
+
+def _check_order(index, other):
+    """Rows are counted, not looked up: two indexes of the same trials in another order belie each other."""
+    if index is None or index.equals(other) or not (index.is_unique and other.is_unique):
+        return
+    if index.isin(other).all():
+        raise ValueError(
+            "y and metadata have the same index in another order: trials are taken in the order of X. Bring "
+            "all three into it (metadata.loc[y.index] if y is), or reset_index(drop=True) where they are."
+        )
 
 
 def _check_labels(y):
