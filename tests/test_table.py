@@ -70,6 +70,12 @@ def test_names_break_no_form():
     assert pd.read_csv(io.StringIO(table.to_csv()))["pipeline"][0] == ODD
 
 
+def test_ranges_and_minus_are_told_apart_in_latex():
+    numbers = pd.DataFrame({"pipeline": ["a"]})
+    latex = Table("2–3", ("pipeline",), [("a",)], ["62.2–64.4 % of trials, from -1"], numbers).to_latex()
+    assert r"\caption{2--3. 62.2--64.4 \% of trials, from $-$1}" in latex
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(result, tmp_path):
     document = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n%s\n\\end{document}"

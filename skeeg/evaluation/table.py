@@ -145,7 +145,7 @@ def _markdown(text):
 
 def _latex(text):
     text = "".join(_LATEX.get(letter, letter) for letter in one_line(text))
-    return re.sub(r"(?<![\w.$])-(?=\d)", "$-$", text)
+    return re.sub(r"(?<![\w.$-])-(?=\d)", "$-$", text)
 
 
 def print_p(p):
