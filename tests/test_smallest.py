@@ -36,7 +36,7 @@ from skeeg.evaluation import compare
 from skeeg.evaluation.checks import check_data
 from skeeg.persistence.hashing import held_by
 from skeeg.persistence.others import make_splitter
-from skeeg.preprocessing import FilterBank
+from skeeg.preprocessing import EuclideanAlignment, FilterBank
 from skeeg.preprocessing.matching import MatchRecording
 
 
@@ -155,6 +155,17 @@ def test_a_decoder_of_one_channel_comes_back(tmp_path):
     skeeg.save(decoder, tmp_path / "one.skeeg")
     loaded = skeeg.load(tmp_path / "one.skeeg")
     np.testing.assert_array_equal(loaded.predict_proba(X), decoder.predict_proba(X))
+
+
+def test_an_alignment_that_has_seen_silence_alone_comes_back(tmp_path):
+    X = np.random.default_rng(0).standard_normal((12, 3, 100))
+    live = EuclideanAlignment(mode="causal", update=True).fit(X, groups=np.repeat(["a", "b"], 6))
+    live.transform(np.zeros((1, 3, 100)))
+    assert [seen[0] for seen in live.seen_.values()] == [0]
+    skeeg.save(live, tmp_path / "live.skeeg")
+    loaded = skeeg.load(tmp_path / "live.skeeg")
+    np.testing.assert_array_equal(loaded.transform(X[:3]), live.transform(X[:3]))
+    assert [seen[0] for seen in loaded.seen_.values()] == [3]
 
 
 def matched(n_times, tmin=0.0, start=0.0):
