@@ -39,6 +39,7 @@ nitpicky = True
 nitpick_ignore_regex = [(".*", r"(?!skeeg\.).*")]
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"  # names of methods alone fit beside the page
 autodoc_typehints = "none"  # numpydoc's types are what users read
 numpydoc_show_class_members = False  # the template of a class lists what is documented
 numpydoc_xref_param_type = False
