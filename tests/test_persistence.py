@@ -406,7 +406,9 @@ def test_metadata_requests_come_back(path):
     with sklearn.config_context(enable_metadata_routing=True):
         ea = EuclideanAlignment().set_fit_request(groups="subject").fit(data()[0])
         skeeg.save(ea, path)
-        assert skeeg.load(path).get_metadata_routing().fit.requests == {"groups": "subject"}
+        requests = skeeg.load(path).get_metadata_routing().fit.requests
+        assert requests == ea.get_metadata_routing().fit.requests
+        assert requests["groups"] == "subject"
 
 
 def test_a_new_process_predicts_the_same_to_the_bit(path, tmp_path):

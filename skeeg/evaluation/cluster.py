@@ -93,11 +93,10 @@ def _round(client, tasks, started, lost):
         task, _ = sent.pop(future.key)
         try:
             fold = future.result()
-        except distributed.CancelledError:  # the trials, or the result, were on workers that are gone
+        except (distributed.CancelledError, distributed.scheduler.KilledWorker):
+            # the trials, or the result, were on workers that are gone, or another fold there ended them
             lost.append(task)
             continue
-        except distributed.scheduler.KilledWorker:
-            fold = failed(_ENDED)
         except Exception as error:  # such as a worker without skeeg
             fold = failed(f"{type(error).__name__}: {error}", traceback.format_exc())
         yield task, fold
