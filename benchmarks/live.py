@@ -1,6 +1,6 @@
 """Decoders on streams: people whom no pipeline has seen, their recordings fed as if they were live.
 
-python benchmarks/live.py [--step 0.2] [--out results/live]
+python benchmarks/live.py [--step 0.2] [--pipelines ...] [--out results/live]
 
 PhysioNet's EEGBCI, runs 4, 8, 12 (imagined left and right fist, with rest between them), 21 channels: trained
 on people 11-20, tested on 1-10, whom the decoder of the wheel has not seen either. Prints, and writes, what
@@ -89,6 +89,8 @@ def main():
     parser.add_argument("--step", type=float, default=0.2)
     parser.add_argument("--train", type=int, nargs="+", default=list(range(11, 21)))
     parser.add_argument("--test", type=int, nargs="+", default=list(range(1, 11)))
+    parser.add_argument("--pipelines", nargs="+", default=["pretrained", *pipelines()])
+    parser.add_argument("--smoothing", nargs="+", default=["exponential", "evidence"])
     parser.add_argument("--out", type=Path, default=Path("results/live"))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -96,10 +98,13 @@ def main():
     fitted = {"pretrained": load_pretrained("left-right-hand", ch_names=CHANNELS, sfreq=160, verbose=False)}
     with sklearn.config_context(enable_metadata_routing=True):
         for name, (pipeline, with_rest) in pipelines().items():
+            if name not in arguments.pipelines:
+                continue
             X, y, groups = trials_of(raws, persons, with_rest)
             fitted[name] = pipeline.fit(X, y, groups=groups)
+    fitted = {name: fitted[name] for name in arguments.pipelines}
     raws, persons = recordings(arguments.test)
-    for smoothing, threshold in (("exponential", 0.7), ("evidence", 0.7)):
+    for smoothing in arguments.smoothing:
         result = evaluate_live(
             fitted,
             raws,
@@ -109,12 +114,12 @@ def main():
             tmin=1.0,
             step=arguments.step,
             smoothing=smoothing,
-            threshold=threshold,
+            threshold=0.7,
             rest="rest",
         )
-        print(f"\nsmoothing={smoothing!r}, threshold={threshold}: {result}", flush=True)
+        print(f"\nsmoothing={smoothing!r}, threshold=0.7: {result}", flush=True)
         result.persons().to_csv(arguments.out / f"{smoothing}.csv", index=False)
-        if smoothing == "exponential":
+        if smoothing == arguments.smoothing[0]:
             figure = Figure(figsize=(8.6, 4.4), layout="constrained")
             LiveAccuracyDisplay.from_result(result, ax=figure.subplots())
             figure.savefig(arguments.out / "live.png", dpi=150)

@@ -135,7 +135,7 @@ class ReliabilityDisplay:
 
             _, ax = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
-        self.lines_, names = {}, []
+        self.lines_ = {}
         low = 100 * self.chance
         (ideal,) = ax.plot([low, 100], [low, 100], color="0.4", ls="--", lw=1)
         for i, (name, bins) in enumerate(self.bins.items()):
@@ -148,15 +148,12 @@ class ReliabilityDisplay:
                 ms=5,
                 lw=1.5,
             )
-            names.append(f"{name}, off by {100 * self.errors[name]:.1f} %")
         ax.set(xlabel="Probability of the most probable class (%)", ylabel="Trials that are right (%)")
         ax.set(xlim=(low - 2, 102), ylim=(min(ax.get_ylim()[0], low - 2), 102))
-        draw_legend(
-            ax,
-            [*self.lines_.values(), ideal],
-            [*names, "as sure as right"],
-            **BELOW,
-        )
+        handles, names = [*self.lines_.values(), ideal], [*self.lines_, "as sure as right"]
+        texts = draw_legend(ax, handles, names, **BELOW).get_texts()
+        for text, error in zip(texts, self.errors.values(), strict=False):  # beside names that are cut short
+            text.set_text(f"{text.get_text()}, off by {100 * error:.1f} %")
         ax.grid(color="0.9")
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
