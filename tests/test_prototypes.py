@@ -77,6 +77,17 @@ def test_figures(data):
     assert embedded.points_.shape == (40, 2)
 
 
+def test_arrows_are_seen_where_a_trial_lies_far_out(data):
+    X, y = data
+    network = sstdpn().fit(X, y)
+    loud = np.array(X)
+    loud[0] *= 30
+    ax = PrototypesDisplay.from_estimator(network, loud, y, ax=Figure().subplots()).ax_
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    assert len(ax.texts) == 2
+    assert all(left <= x <= right and low <= y <= high for x, y in (arrow.xy for arrow in ax.texts))
+
+
 def test_what_has_none_is_refused(data):
     X, y = data
     with pytest.raises(ValueError, match="has no features and prototypes"):

@@ -472,12 +472,13 @@ class ImportanceDisplay:
             self._draw_bars(figure)
         whole = 100 * self.importance.scores.mean()
         n_people = len(self.importance.scores)
-        note = f"whole trials: {whole:.1f}, {n_people} {'people' if n_people > 1 else 'person'}"
+        note = f"whole trials: {whole:.1f} points, {n_people} {'people' if n_people > 1 else 'person'}"
         figure.suptitle("\n".join(filter(None, [self.title, note])), fontsize="medium", parse_math=False)
         return self
 
     def _draw_bars(self, figure):
         table = self.importance.table
+        n_parts = len(table)
         if self.importance.by == "channel":
             table = table.nlargest(15, "lost")
         rows = np.arange(len(table))[::-1]
@@ -497,6 +498,8 @@ class ImportanceDisplay:
         mean = 100 * table["lost"].to_numpy()
         ends = 100 * table[["ci_low", "ci_high"]].to_numpy().T
         whiskers = np.nan_to_num(np.abs(ends - mean))
+        if len(table) < n_parts:
+            ax.set_ylabel(f"{len(table)} of {n_parts} channels, by what they cost", fontsize="small")
         ax.barh(rows, mean, color=BLUE, alpha=0.35, height=0.7)
         ax.errorbar(mean, rows, xerr=whiskers, fmt="o", color=BLUE, ms=4, capsize=2, lw=1.2)
         ax.axvline(0, color="0.3", lw=0.8)

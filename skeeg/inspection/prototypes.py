@@ -221,6 +221,8 @@ class PrototypesDisplay:
             for i, direction in enumerate(directions):
                 arrow = {"arrowstyle": "-|>", "lw": 2, "color": PALETTE[i % len(PALETTE)]}
                 ax.annotate("", middle + direction, middle, arrowprops=arrow)
+            ax.update_datalim(middle + directions)  # an arrow that ends outside is not drawn
+            ax.autoscale_view()
         variances = [""] * 2
         if isinstance(plane, PCA):
             variances = [f" ({100 * share:.0f} % of variance)" for share in plane.explained_variance_ratio_]
