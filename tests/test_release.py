@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GENERATED = ("_build", "auto_examples", "generated", "sg_execution_times.rst", "__pycache__")
+GENERATED = (
+    *("_build", "auto_examples", "generated", "sg_execution_times.rst"),
+    *("__pycache__", "build", "dist", "results", "skeeg.egg-info"),
+)
 
 
 def tracked():
@@ -24,7 +27,12 @@ def tracked():
             ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
         return {name for name in listed.splitlines() if (ROOT / name).exists()}
-    return {str(path.relative_to(ROOT).as_posix()) for path in ROOT.rglob("*") if path.is_file()}
+    found = set()
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in GENERATED]
+        names = [name for name in files if not name.startswith(".") and name not in GENERATED]
+        found |= {Path(folder, name).relative_to(ROOT).as_posix() for name in names}
+    return found
 
 
 @pytest.fixture(scope="module")
