@@ -151,6 +151,10 @@ def test_one_person_alone(data, options):
     curve = compare({"lda": lda, "tuned": OwnTrials(lda, before=lda)}, X, y, metadata, **options)
     assert curve.steps() == ["4", "8", "all"], "nobody else is there to learn from"
     assert "calibration: 1 subject," in str(curve) and "nan" not in str(curve)
+    with pytest.warns(UserWarning, match="^0 own trials are left out: subject 1 is the only one"):
+        calibration_folds(y, metadata, own_trials=[0, 4])
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match=r"\[0\] leaves no fold.* second subject"):
+        calibration_folds(y, metadata, own_trials=[0])
     curve = compare({"frozen": frozen}, X, y, metadata, **options)
     assert (curve.scores["error"] == "").all()
 

@@ -263,10 +263,14 @@ def test_a_decoder_by_name_in_a_classifier(sample):
     for name, value in clf.module_.state_dict().items():
         if "running" not in name and "num_batches" not in name:
             np.testing.assert_allclose(value, weights[name], atol=1e-3)
-    with pytest.raises(ValueError, match=r"is no file, no repository .* and no decoder of the wheel: .*-21"):
+    said = r"is no file, no repository .* and no decoder of the wheel: .*-21.*, or left-right-hand "
+    with pytest.raises(ValueError, match=said):
         AttentionBaseNetClassifier(pretrained="left-right-hnd").fit(standard, y)
     with pytest.raises(ValueError, match="takes channels by their names, and X has none"):
         clone(clf).fit(np.asarray(standard), y)
+    for other, said in ((X, "656 samples, .* takes 480"), (EEGArray(standard, 250, X.ch_names), "250.0 Hz")):
+        with pytest.raises(ValueError, match=f"{said}.*load_pretrained"):
+            clone(clf).fit(other, y)
     with pytest.warns(UserWarning, match=r"labels \[769, 770\], .* tells \['left_hand', .* anew"):
         clone(clf).fit(standard, np.where(y == "left_hand", 769, 770))
 
@@ -405,7 +409,7 @@ def test_decoders_are_compared_by_name_and_know_their_labels():
     both = people < np.unique(people)[2]
     predicted = pipeline.fit(X[both], y[both]).predict(X[both], groups=people[both])
     assert (predicted[first[both]] == pipeline.predict(X[first])).all()  # people do not mix
-    with pytest.raises(ValueError, match="tells apart"):
+    with pytest.raises(ValueError, match=r"tells apart .*: call the labels so"):
         pipeline.fit(X[first], np.where(y[first] == "left_hand", "links", "rechts"))
 
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skeeg.augmentation import MirrorLeftRight
 from skeeg.estimators.iterators import TrialDataset
-from skeeg.estimators.shipped import DECODERS, find_decoder, is_shipped
+from skeeg.estimators.shipped import DECODERS, find_decoder, is_shipped, tasks
 from skeeg.estimators.weights import BareWeights, head_of, read_weights
 from skeeg.persistence import classifier_of, from_pretrained, load
 from skeeg.trials import channel_key, channel_map, same_rate
@@ -94,7 +94,17 @@ def adapt(net, recording, classes):
     if isinstance(source, BareWeights):
         return source, recording, None
     warn_of_other_labels(net.pretrained, classes, source.classes_)
-    return source, *match_recordings(recording, source._recording, source.channel_map_, net.missing_channels)
+    try:
+        return source, *match_recordings(
+            recording, source._recording, source.channel_map_, net.missing_channels
+        )
+    except ValueError as wrong:
+        if not (isinstance(net.pretrained, str) and is_shipped(net.pretrained)):
+            raise
+        raise ValueError(
+            f"{wrong}. skeeg.pretrained.load_pretrained({net.pretrained!r}, ...) is the whole decoder, which "
+            "makes trials of any rate, window and unit its own; its fit goes on from the same weights"
+        ) from None
 
 
 def _read(name, classes, ch_names):
@@ -113,7 +123,7 @@ def _read(name, classes, ch_names):
         return from_pretrained(name, classes=classes)
     raise ValueError(
         f"pretrained={name!r} is no file, no repository (user/name) and no decoder of the wheel: those are "
-        f"{', '.join(DECODERS)}"
+        f"{', '.join(DECODERS)}, or {', '.join(sorted(tasks()))} for the one that fits the channels"
     )
 
 

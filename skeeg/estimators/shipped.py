@@ -89,7 +89,7 @@ DECODERS = {
 
 def is_shipped(name):
     """Tell whether a name is that of a decoder in the wheel, or of a task that there are decoders for."""
-    return name in DECODERS or name in _tasks()
+    return name in DECODERS or name in tasks()
 
 
 def find_decoder(name, ch_names=None):
@@ -116,7 +116,7 @@ def find_decoder(name, ch_names=None):
     candidates = [d for d in DECODERS.values() if d.task == name and not d.by_name]
     if not candidates:
         raise ValueError(
-            f"no decoder is called {name!r}; there are the tasks {sorted(_tasks())} and the decoders "
+            f"no decoder is called {name!r}; there are the tasks {sorted(tasks())} and the decoders "
             f"{sorted(DECODERS)}"
         )
     if ch_names is None:
@@ -131,5 +131,6 @@ def find_decoder(name, ch_names=None):
     )
 
 
-def _tasks():
+def tasks():
+    """Get the names of the tasks that there are decoders for."""
     return {decoder.task for decoder in DECODERS.values()}

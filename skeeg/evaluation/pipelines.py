@@ -107,7 +107,10 @@ class PretrainedClassifier(Kept, ClassifierMixin, BaseEstimator):
         known = decoder[-1].classes_
         unknown = np.setdiff1d(y, known)
         if len(unknown):
-            raise ValueError(f"y has labels {unknown.tolist()}; the decoder tells apart {known.tolist()}")
+            raise ValueError(
+                f"y has labels {unknown.tolist()}; the decoder tells apart {known.tolist()}: call the labels "
+                "so where they mean the same, or leave other trials out"
+            )
         if self.finetune:
             recording, alignment, network = (step for _, step in decoder.steps)
             if self.max_epochs is not None:

@@ -240,7 +240,8 @@ def calibration_folds(y, metadata, *, own_trials=OWN_TRIALS, n_splits=5, random_
     y : ndarray, shape (n_trials,)
         Labels.
     metadata : DataFrame, n_trials rows
-        Column ``subject``; a single subject has no other people, and no fold without own trials.
+        Column ``subject``; a single subject has no other people, and no fold without own trials: a
+        0 among `own_trials` is then left out with a warning.
     own_trials : sequence of int or "all", default=(0, 4, 8, 16, 40, "all")
         Numbers of own trials. What is more than every fold has is left out with a warning.
     n_splits : int, default=5
@@ -288,6 +289,12 @@ def calibration_folds(y, metadata, *, own_trials=OWN_TRIALS, n_splits=5, random_
         batches.setdefault(subjects[test[0]], []).append(test)
     others = {subject: np.array([], dtype=int) for subject in np.unique(subjects)}
     folds = []
+    if len(others) == 1 and 0 in numbers:
+        warnings.warn(
+            f"0 own trials are left out: subject {subjects[0]} is the only one, and nobody else trains",
+            UserWarning,
+            stacklevel=3,
+        )
     if len(others) > 1:
         across = list(_cross_subject(y, metadata, n_splits, random_state))
         others = {subject: train for train, test in across for subject in np.unique(subjects[test])}
@@ -303,7 +310,11 @@ def calibration_folds(y, metadata, *, own_trials=OWN_TRIALS, n_splits=5, random_
             own = np.sort(pool[order[:n]])
             folds.append(Fold(others[subjects[test[0]]], test, own, step, len(own)))
     if not folds:
-        raise ValueError(f"own_trials={list(own_trials)} leaves no fold; the data have {shortest} or more")
+        needed = "" if len(others) > 1 else ", and 0 needs a second subject"
+        raise ValueError(
+            f"own_trials={list(own_trials)} leaves no fold; every fold has {shortest} own trials to train on"
+            f"{needed}"
+        )
     check_folds([(np.concatenate([fold.train, fold.own]), fold.test) for fold in folds], y, metadata)
     return folds
 
