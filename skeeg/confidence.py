@@ -17,13 +17,13 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GroupShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
 
+from skeeg.estimators.routing import Routes
 from skeeg.trials import check_groups, warn_user
 
 
-class ConformalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class ConformalClassifier(Routes, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Say sets of labels that hold the right one in a given share of trials, of people never seen.
 
     Some people are held out of training; what the classifier says of them tells how far down its
@@ -90,6 +90,7 @@ class ConformalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
     __metadata_request__fit = {"groups": True}
+    _routes = (*Routes._routes, ("fit", "predict_proba"))  # of those held out
 
     def __init__(self, estimator, *, coverage=0.9, held_out=0.3, random_state=None):
         self.estimator = estimator
@@ -123,9 +124,7 @@ class ConformalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             options = {"test_size": self.held_out, "random_state": self.random_state}
             split = (StratifiedShuffleSplit if groups is None else GroupShuffleSplit)(1, **options)
             train, rows = next(split.split(np.zeros(len(y)), y, groups))
-            routed = (
-                {} if groups is None else process_routing(self, "fit", groups=groups[train]).estimator.fit
-            )
+            routed = self._handed_on("fit", "fit", _of(groups, train))
             fitted = clone(self.estimator).fit(_safe_indexing(X, train), y[train], **routed)
         classes = np.asarray(fitted.classes_)
         unknown = np.setdiff1d(y[rows], classes)
@@ -133,8 +132,9 @@ class ConformalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"labels {unknown.tolist()} of held-out trials are none of the {classes.tolist()} trained on"
             )
-        p = fitted.predict_proba(_safe_indexing(X, rows))
-        scores = 1 - p[np.arange(len(rows)), np.searchsorted(classes, y[rows])]
+        routed = self._handed_on("fit", "predict_proba", _of(groups, rows))
+        p = fitted.predict_proba(_safe_indexing(X, rows), **routed)
+        scores = 1 - p[y[rows][:, np.newaxis] == classes]
         people, person = np.unique(rows if groups is None else groups[rows], return_inverse=True)
         weights = 1 / np.bincount(person)[person] / (len(people) + 1)
         order = np.argsort(scores, kind="stable")
@@ -149,27 +149,30 @@ class ConformalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.estimator_, self.classes_, self.n_groups_ = fitted, classes, len(people)
         return self
 
-    def predict_proba(self, X):
-        """Get the probabilities of the estimator, (n_trials, n_classes)."""
+    def predict_proba(self, X, **params):
+        """Get the probabilities of the estimator, (n_trials, n_classes); ``params`` are its metadata."""
         check_is_fitted(self)
-        return self.estimator_.predict_proba(X)
+        routed = self._handed_on("predict_proba", "predict_proba", params)
+        return self.estimator_.predict_proba(X, **routed)
 
-    def predict_set(self, X):
+    def predict_set(self, X, **params):
         """Get the set of labels of each trial.
 
         Parameters
         ----------
         X : array-like or mne.Epochs, shape (n_trials, n_chans, n_times)
             Trials.
+        **params : dict
+            Metadata that the estimator asks for, such as ``groups``.
 
         Returns
         -------
         ndarray of bool, shape (n_trials, n_classes)
             Which labels, columns in the order of ``classes_``, are in the set.
         """
-        return self.predict_proba(X) >= self.least_ - 1e-12
+        return self.predict_proba(X, **params) >= self.least_ - 1e-12
 
-    def predict(self, X, reject=None):
+    def predict(self, X, reject=None, **params):
         """Get the most probable label of each trial, or none where it is not probable enough.
 
         Parameters
@@ -178,13 +181,15 @@ class ConformalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             Trials.
         reject : float or None, default=None
             Abstain where the probability is below this; None never does.
+        **params : dict
+            Metadata that the estimator asks for, such as ``groups``.
 
         Returns
         -------
         ndarray, shape (n_trials,)
             Labels; with ``reject`` an array of objects, None where it abstains.
         """
-        p = self.predict_proba(X)
+        p = self.predict_proba(X, **params)
         labels = self.classes_[p.argmax(axis=1)]
         if reject is None:
             return labels
@@ -196,14 +201,12 @@ class ConformalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """Get the accuracy of the most probable labels."""
         return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
 
-    def get_metadata_routing(self):
-        """Say what is done with metadata: ``groups`` are for ``fit``, and for the estimator's."""
-        mapping = MethodMapping().add(caller="fit", callee="fit")
-        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
-        return router.add(estimator=self.estimator, method_mapping=mapping)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _of(groups, rows):
+    return {} if groups is None else {"groups": groups[rows]}

@@ -86,8 +86,34 @@ def test_people_are_held_out_as_a_whole_and_groups_reach_the_alignment():
     assert len(trained_on) == 3 and fitted.n_groups_ == 2
     assert fitted.least_ == again.least_
     held_out = ~np.isin(groups, list(trained_on))
+    right = []
+    for person in np.unique(groups[held_out]):  # each aligned for itself, a person counting as one
+        p = fitted.estimator_.predict_proba(X[groups == person])
+        right.append(np.sort(p[np.arange(12), np.searchsorted(fitted.classes_, y[groups == person])])[::-1])
+    weights = np.repeat(1 / 12 / 3, 24)
+    both = np.sort(np.concatenate(right))[::-1]
+    assert fitted.least_ == pytest.approx(both[np.flatnonzero(np.cumsum(weights) >= 0.5 - 1e-12)[0]])
+    with sklearn.config_context(enable_metadata_routing=True):
+        apart = fitted.predict_proba(X[held_out], groups=groups[held_out])
+    first = np.flatnonzero(held_out)[:12]
+    np.testing.assert_allclose(apart[:12], fitted.estimator_.predict_proba(X[first]))
     assert fitted.predict_set(X[held_out]).shape == (24, 2)
     assert fitted.score(X, y) == np.mean(fitted.predict(X) == y)
+
+
+def test_classes_may_stand_in_any_order():
+    class Turned(ClassifierMixin, BaseEstimator):
+        def fit(self, X, y):
+            self.classes_ = np.array(["right", "left"])
+            return self
+
+        def predict_proba(self, X):
+            return np.column_stack([np.ravel(X), 1 - np.ravel(X)])
+
+    X = np.array([0.9, 0.8, 0.7, 0.1])[:, None, None]
+    fitted = FrozenEstimator(Turned().fit(None, None))
+    y = ["right", "right", "right", "left"]
+    assert ConformalClassifier(fitted, coverage=0.5).fit(X, y).least_ == pytest.approx(0.8)
 
 
 def test_abstention():

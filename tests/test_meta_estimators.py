@@ -4,6 +4,7 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier
 from sklearn.feature_selection import RFECV
@@ -13,10 +14,12 @@ from sklearn.multiclass import OneVsOneClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.semi_supervised import SelfTrainingClassifier
+from sklearn.utils.metadata_routing import get_routing_for_object
 from torch import nn
 
 import skeeg
-from skeeg import EEGArray, EEGClassifier, Flatten, Scaler, SeedEnsemble, Unflatten
+from skeeg import EEGArray, EEGClassifier, EuclideanAlignment, Flatten, Scaler, SeedEnsemble, Unflatten
+from skeeg.evaluation import compare
 
 NAMES = ["C3", "Cz", "C4"]
 
@@ -119,6 +122,27 @@ def test_seeds_are_averaged(tmp_path):
     assert search.fit(X, y).best_params_["estimator__lr"] == 0.1
     weighted = SeedEnsemble(network(), n_seeds=1).fit(X, y, sample_weight=np.ones(36), groups=y)
     assert weighted.score(X, y) > 0.9
+
+
+def test_people_reach_what_is_in_an_ensemble():
+    X, y = data()
+    people = np.repeat(["anna", "ben"], 18)
+    loud = EEGArray(np.asarray(X) * np.where(people == "ben", 5, 1)[:, None, None], X.sfreq, NAMES)
+    pipeline = make_pipeline(EuclideanAlignment(), network(max_epochs=2))
+    with sklearn.config_context(enable_metadata_routing=True):
+        ensemble = SeedEnsemble(pipeline, n_seeds=2, random_state=0).fit(loud, y, groups=people)
+        of_people = ensemble.predict_proba(loud, groups=people)
+        each = [one.predict_proba(loud, groups=people) for one in ensemble.estimators_]
+    assert set(ensemble.estimators_[0][0].references_) == {"anna", "ben"}
+    np.testing.assert_allclose(of_people, np.mean(each, axis=0))
+    metadata = pd.DataFrame({"subject": people})
+    folds = [(np.arange(18), np.arange(18, 36))]
+    kept = compare({"it": SeedEnsemble(pipeline, n_seeds=1)}, loud, y, metadata, cv=folds, progress=False)
+    alone = compare({"it": pipeline}, loud, y, metadata, cv=folds, progress=False)
+    assert kept.scores["error"].tolist() == alone.scores["error"].tolist() == [""]
+    routing = get_routing_for_object(SeedEnsemble(pipeline))
+    assert routing.consumes("fit", ["groups"]) and routing.consumes("predict", ["groups"])
+    assert not get_routing_for_object(SeedEnsemble(GaussianNB())).consumes("fit", ["groups"])
 
 
 def test_ensembles_of_what_no_seed_decides_are_refused():

@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Self
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
@@ -13,6 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
 from skeeg.estimators.data import labels_to_score
+from skeeg.estimators.routing import Routes
 from skeeg.persistence import Kept, learned
 
 
@@ -24,7 +26,7 @@ def _classifiers(value, values):
             raise ValueError("holds what is no classifier of its classes")
 
 
-class SeedEnsemble(Kept, ClassifierMixin, BaseEstimator):
+class SeedEnsemble(Routes, Kept, ClassifierMixin, BaseEstimator):
     """Train the same classifier from several seeds, and average its probabilities.
 
     A network's score on a few dozen trials changes by some percent with its seed; the mean of several is as
@@ -87,7 +89,8 @@ class SeedEnsemble(Kept, ClassifierMixin, BaseEstimator):
         y : array-like, shape (n_trials,), optional
             Labels; optional for Epochs, where ``estimator`` is a network.
         **params : dict
-            Handed to the estimator's ``fit``, such as ``sample_weight`` or ``groups``.
+            Handed to the estimator's ``fit``, such as ``sample_weight`` or ``groups``; by metadata routing,
+            what it asks for.
 
         Returns
         -------
@@ -100,6 +103,7 @@ class SeedEnsemble(Kept, ClassifierMixin, BaseEstimator):
                 f"{type(self.estimator).__name__} has no random_state: trained {self.n_seeds} times, it "
                 "would be the same each time"
             )
+        params = self._for_estimator("fit", "fit", params)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=int(self.n_seeds))
         trained = [
             clone(self.estimator).set_params(**dict.fromkeys(names, int(seed))).fit(X, y, **params)
@@ -108,34 +112,39 @@ class SeedEnsemble(Kept, ClassifierMixin, BaseEstimator):
         self.estimators_, self.classes_ = trained, trained[0].classes_
         return self
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X, **params) -> np.ndarray:
         """Get the mean probability of each class.
 
         Parameters
         ----------
         X : array-like or torch.Tensor of shape (n_trials, n_chans, n_times), or mne.Epochs
             Trials.
+        **params : dict
+            Handed to the estimator's ``predict_proba``, such as ``groups``.
 
         Returns
         -------
         ndarray, shape (n_trials, n_classes)
         """
         check_is_fitted(self)
-        return np.mean([one.predict_proba(X) for one in self.estimators_], axis=0)
+        params = self._for_estimator("predict_proba", "predict_proba", params)
+        return np.mean([one.predict_proba(X, **params) for one in self.estimators_], axis=0)
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X, **params) -> np.ndarray:
         """Get the label of the highest mean probability.
 
         Parameters
         ----------
         X : array-like or torch.Tensor of shape (n_trials, n_chans, n_times), or mne.Epochs
             Trials.
+        **params : dict
+            Handed to the estimator's ``predict_proba``, such as ``groups``.
 
         Returns
         -------
         ndarray, shape (n_trials,)
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return self.classes_[self.predict_proba(X, **params).argmax(axis=1)]
 
     def score(self, X, y=None, sample_weight=None) -> float:
         """Get the share of trials whose label is predicted right; as of one network.
@@ -155,6 +164,10 @@ class SeedEnsemble(Kept, ClassifierMixin, BaseEstimator):
         """
         y = labels_to_score(X, y, self.classes_, type(self).__name__)
         return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
+
+    def _for_estimator(self, caller, callee, params):
+        enabled = get_config()["enable_metadata_routing"]
+        return self._handed_on(caller, callee, params) if enabled else params
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
