@@ -96,6 +96,14 @@ def test_volts_beside_microvolts_are_told(two):
         join_datasets(two)
 
 
+@pytest.mark.filterwarnings("ignore:.*channels that the others lack")
+def test_starts_that_are_known_of_some_alone_are_told(two):
+    X, y, metadata = two["b"]
+    two["b"] = (EEGArray(np.asarray(X), X.sfreq, X.ch_names, y), y, metadata)
+    with pytest.warns(UserWarning, match="^b: when trials begin is not known"):
+        assert join_datasets(two)[0].tmin == 0
+
+
 def test_data_sets_have_to_be_named(two):
     _, y, metadata = two["a"]
     with pytest.raises(ValueError, match="needs a column 'dataset' in metadata; `join_datasets` makes it"):

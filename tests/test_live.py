@@ -14,6 +14,7 @@ from sklearn.svm import LinearSVC
 
 from skeeg import AttentionBaseNetClassifier, EEGArray, EuclideanAlignment
 from skeeg.baselines import make_csp_lda, make_fbcsp_lda, make_mdm
+from skeeg.confidence import ConformalClassifier
 from skeeg.datasets import load_motor_imagery, make_motor_imagery
 from skeeg.live import LiveDecoder
 from skeeg.live.processing import Smoothing, StreamResampler
@@ -407,6 +408,34 @@ def test_a_union_of_bands_knows_its_recordings(trials, stream):
     for settings, message in (({"sfreq": 250}, "trained at 100 Hz"), ({"ch_names": list("abcde")}, "lacks")):
         with pytest.raises(ValueError, match=message):
             decoder_of(union, **settings)
+
+
+def test_alignments_within_a_union_follow_the_stream(trials, stream):
+    union = make_fbcsp_lda(bands=[(8, 13), (16, 26)], recenter=True).fit(*trials)
+    decisions = decoder_of(union, smoothing=None, artefact_ratio=None).push(stream)
+    offline = pickle.loads(pickle.dumps(union))
+    branches = [branch["euclideanalignment"] for _, branch in offline[0].transformer_list]
+    for alignment in branches:
+        alignment.set_params(mode="causal")
+    for i, decision in enumerate(decisions):
+        for alignment in branches:
+            alignment.update = i % 20 == 0  # windows that do not overlap
+        window = stream[None, :, 10 * i : 10 * i + 200].astype(np.float32)
+        np.testing.assert_array_equal(decision.of_window, offline.predict_proba(window)[0])
+    assert len(decisions) == 221 and branches[0].seen_[None][0] == 12
+
+    state = decoder_of(union)
+    state.push(stream[:, :900])
+    other = decoder_of(union).restore(state.state())
+    rest = zip(state.push(stream[:, 900:]), other.push(stream[:, 900:]), strict=True)
+    assert all(same(a, b) for a, b in rest)
+
+
+def test_alignments_that_cannot_follow_are_refused(trials):
+    hidden = ConformalClassifier(make_csp_lda(recenter=True), random_state=0).fit(*trials)
+    with pytest.raises(ValueError, match="ConformalClassifier holds an alignment of its own"):
+        decoder_of(hidden, window=2.0)
+    assert decoder_of(hidden, window=2.0, alignment=None).n_times_ == 200
 
 
 @pytest.mark.parametrize(

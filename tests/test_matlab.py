@@ -81,6 +81,10 @@ def test_recordings_of_bbci(tmp_path, competition):
         ({"mrk": {"pos": [1, 900], "y": [1, 2]}}, "marks trials at samples 1 to 900 of 800"),
         ({"mrk": {"pos": [0, 9], "y": [1, 2]}}, "marks trials at samples 0 to 9 of 800"),
         ({"mrk": {"pos": [1, 9], "y": [1, 3]}}, r"has classes \[1, 3\], but 2 names"),
+        (
+            {"mrk": {"pos": [1, 9], "y": [1, 1]}},
+            r"class 1 alone: the first of \['left', 'right'\], or the second",
+        ),
         ({"mrk": {"when": [1]}}, "lacks a field of its layout .*pos"),
         ({"nfo": 3}, "lacks a field of its layout"),
         ({"cnt": None}, r"holds \['mrk', 'nfo'\]: neither runs with trials"),

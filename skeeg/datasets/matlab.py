@@ -118,7 +118,13 @@ def _raw_of_bbci(fields):
         raise ValueError(
             f"marks {len(positions)} trials and the class of {len(codes)}; its labels are elsewhere"
         )
-    if set(codes[np.isfinite(codes)]) <= {-1, 1}:
+    found = set(codes[np.isfinite(codes)].tolist())
+    if found == {1}:
+        raise ValueError(
+            f"marks trials of class 1 alone: the first of {classes}, or the second where they are called -1 "
+            "and 1, which cannot be told"
+        )
+    if found <= {-1, 1}:
         codes = np.where(codes == -1, 1, np.where(codes == 1, 2, codes))
     names = [str(name) for name in np.atleast_1d(nfo.clab)]
     return _raw(X, float(nfo.fs), names, positions, codes, classes)

@@ -42,12 +42,13 @@ def join_datasets(datasets) -> tuple:
     Warns
     -----
     UserWarning
-        Channels are left out, or one is a hundred times as loud as another: volts beside microvolts.
+        Channels are left out, ``tmin`` is known of some trials alone, or one is a hundred times as loud as
+        another: volts beside microvolts.
 
     Notes
     -----
-    A trial whose ``tmin`` is not known begins at its event. Bands are not made equal: what was filtered to
-    8-30 Hz stays so.
+    A trial whose ``tmin`` is not known is taken to begin at its event. Bands are not made equal: what was
+    filtered to 8-30 Hz stays so.
 
     See Also
     --------
@@ -84,6 +85,12 @@ def join_datasets(datasets) -> tuple:
     if any(found != labels[first] for found in labels.values()):
         raise ValueError(f"the data sets do not have the same labels: {labels}. Name them alike")
     sfreq = min(X.sfreq for X, _, _ in checked.values())
+    unknown = [name for name, (X, _, _) in checked.items() if X.tmin is None]
+    if unknown and any(X.tmin for X, _, _ in checked.values()):
+        warn_user(
+            f"{', '.join(unknown)}: when trials begin is not known, and taken to be at the event, while "
+            "others say it. Where that is wrong, give skeeg.EEGArray(..., tmin=), in s after the event"
+        )
     starts = {name: 0.0 if X.tmin is None else X.tmin for name, (X, _, _) in checked.items()}
     start = max(starts.values())
     end = min(starts[name] + X.shape[2] / X.sfreq for name, (X, _, _) in checked.items())

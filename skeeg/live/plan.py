@@ -60,7 +60,7 @@ class Plan:
     @property
     def alignments(self):
         """Steps that go on learning, without labels, from what they see."""
-        return [s for s in self.steps if isinstance(s, EuclideanAlignment) and s.mode == "causal"]
+        return [s for s in _alignments(self.steps) if s.mode == "causal"]
 
 
 def make_plan(pipeline, *, sfreq, ch_names, n_chans, window, band, alignment):
@@ -93,9 +93,9 @@ def make_plan(pipeline, *, sfreq, ch_names, n_chans, window, band, alignment):
     own_names = tuple(matching.channels) if matching is not None else _known(filtering, steps, "ch_names_")
     used, matrix = _channels(matching, own_names, ch_names, n_chans, _known(filtering, steps, "n_chans_"))
     if alignment is not None:
-        for step in steps:
-            if isinstance(step, EuclideanAlignment):
-                step.set_params(mode=alignment)
+        _refuse_hidden_alignments(steps)
+        for step in _alignments(steps):
+            step.set_params(mode=alignment)
     up, down = (1, 1) if same_rate(own_sfreq, sfreq) else rational(own_sfreq, sfreq)
     n_times = _samples(matching, filtering, steps, window, own_sfreq)
     return Plan(used, matrix, own_names, up, down, own_sfreq, sos, n_times, steps, pipeline.classes_)
@@ -124,6 +124,21 @@ def _known(filtering, steps, name):
     """What the first step that knows it has learned of the data, or None."""
     values = (getattr(step, name, None) for step in _leaves([filtering, *steps]))
     return next((value for value in values if value is not None), None)
+
+
+def _alignments(steps):
+    return [step for step in _leaves(steps) if isinstance(step, EuclideanAlignment)]
+
+
+def _refuse_hidden_alignments(steps):
+    """Refuse alignments that cannot be reached: they would take the stream's person for the trained ones."""
+    for step in _leaves(steps):
+        parts = step.get_params().values() if hasattr(step, "get_params") else ()
+        if any(isinstance(part, EuclideanAlignment) for part in parts):
+            raise ValueError(
+                f"{type(step).__name__} holds an alignment of its own, which cannot follow the stream: put it "
+                "into a step before, or give alignment=None to leave it as it is"
+            )
 
 
 def _leaves(steps):

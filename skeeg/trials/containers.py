@@ -158,15 +158,23 @@ class LazyTrials(Source):
         return self.shape[0]
 
     def __getitem__(self, key):
+        if isinstance(key, slice) and key.step in (None, 1):
+            first, stop, _ = key.indices(len(self))
+            return self._computed(first, max(first, stop))
         return np.asarray(self)[key]
 
     def __array__(self, dtype=None, copy=None):
         if copy is False:
             raise ValueError("these trials are computed when they are read: an array of them is a new one")
-        array = np.empty(self.shape, self.dtype)
-        for start in range(0, len(self), _FEW_TRIALS):
-            array[start : start + _FEW_TRIALS] = self.read(start, min(start + _FEW_TRIALS, len(self)))
+        array = self._computed(0, len(self))
         return array if dtype is None else array.astype(dtype, copy=False)
+
+    def _computed(self, first, stop):
+        array = np.empty((stop - first, *self.shape[1:]), self.dtype)
+        for start in range(first, stop, _FEW_TRIALS):
+            end = min(start + _FEW_TRIALS, stop)
+            array[start - first : end - first] = self.read(start, end)
+        return array
 
 
 def is_epochs(X):
