@@ -59,11 +59,12 @@ def test_lazy_trials_are_those_of_transform(method, kind, recording, tmp_path):
 def test_a_slice_computes_what_is_in_it(recording, monkeypatch):
     trials, asked = Scaler(lazy=True).fit_transform(recording[0]), []
     whole, read = np.asarray(trials), LazyTrials.read
-    monkeypatch.setattr(
-        LazyTrials,
-        "read",
-        lambda self, start, stop: (asked.append((start, stop)), read(self, start, stop))[1],
-    )
+
+    def remember(self, start, stop):
+        asked.append((start, stop))
+        return read(self, start, stop)
+
+    monkeypatch.setattr(LazyTrials, "read", remember)
     for key in (slice(2, 20), slice(-3, None), slice(30, 99), slice(5, 5), slice(9, 3)):
         np.testing.assert_array_equal(trials[key], whole[key])
     assert asked == [(2, 18), (18, 20), (34, 37), (30, 37)]

@@ -136,8 +136,8 @@ def _refuse_hidden_alignments(steps):
         parts = step.get_params().values() if hasattr(step, "get_params") else ()
         if any(isinstance(part, EuclideanAlignment) for part in parts):
             raise ValueError(
-                f"{type(step).__name__} holds an alignment of its own, which cannot follow the stream: put it "
-                "into a step before, or give alignment=None to leave it as it is"
+                f"{type(step).__name__} holds an alignment of its own, which cannot follow the stream: put "
+                "it into a step before, or give alignment=None to leave it as it is"
             )
 
 
