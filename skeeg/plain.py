@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+_SEVERAL = {"person": "people"}
+
 
 def counted(n, noun):
-    """Count in words: 1 subject, 2 subjects.
+    """Count in words: 1 subject, 2 subjects; 1 person, 2 people.
 
     Parameters
     ----------
@@ -19,7 +21,24 @@ def counted(n, noun):
     -------
     str
     """
-    return f"{n} {noun}" + "s" * (n != 1)
+    return f"{n} {noun if n == 1 else _SEVERAL.get(noun, f'{noun}s')}"
+
+
+def listed(values, most=10):
+    """List the first few values in words.
+
+    Parameters
+    ----------
+    values : sequence
+        What there is.
+    most : int, default=10
+        How many are told.
+
+    Returns
+    -------
+    str
+    """
+    return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")
 
 
 def plain(value):

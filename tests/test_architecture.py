@@ -17,8 +17,8 @@ FLOORS = (
     ("augmentation", "datasets", "preprocessing"),
     ("estimators",),
     ("baselines", "confidence", "export", "pretrained", "recipes"),
-    ("evaluation", "inspection", "live", "testing"),
-    ("report",),
+    ("evaluation", "inspection", "testing"),
+    ("live", "report"),
     ("cli",),
 )
 # imports upwards, inside a function, for a method that a user looks for on the estimator

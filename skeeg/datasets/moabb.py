@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skeeg.plain import listed
 from skeeg.trials import EEGArray
 
 if TYPE_CHECKING:
@@ -181,16 +182,12 @@ def _subjects_of(dataset, subjects):
         return there
     subjects = np.atleast_1d(subjects).tolist()
     if not subjects:
-        raise ValueError(f"subjects is empty; {dataset.code} has {_some(there)}")
+        raise ValueError(f"subjects is empty; {dataset.code} has {listed(there)}")
     if unknown := [subject for subject in subjects if subject not in there]:
-        raise ValueError(f"subjects={unknown} are not in {dataset.code}; it has {_some(there)}")
+        raise ValueError(f"subjects={unknown} are not in {dataset.code}; it has {listed(there)}")
     if len(set(subjects)) < len(subjects):
         raise ValueError(f"subjects={subjects} names some twice; the same trials would train and test")
     return subjects
-
-
-def _some(values):
-    return f"{', '.join(map(str, values[:10]))}{', ...' if len(values) > 10 else ''}"
 
 
 def _data_of(dataset, paradigm, subject):
@@ -207,4 +204,4 @@ def _data_of(dataset, paradigm, subject):
 
 def _described(recording):
     names, sfreq, n_times = recording
-    return f"{len(names)} channels ({_some(names)}), {n_times} samples at {sfreq:g} Hz"
+    return f"{len(names)} channels ({listed(names)}), {n_times} samples at {sfreq:g} Hz"

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def training_rows(pipelines, folds):
             classifier = classifier_at(pipeline, fold)
             own_alone = isinstance(pipeline, OwnTrials) and len(fold.own)
             train = fold.own if own_alone else np.concatenate([fold.train, fold.own])
-            if classifier is not None and (len(train) or predicts_untrained(classifier)):
+            if classifier is not None:
                 rows[name, k] = train
     return rows
 
@@ -92,12 +90,3 @@ def classifier_at(pipeline, fold):
     if not isinstance(pipeline, OwnTrials):
         return pipeline
     return pipeline.classifier if len(fold.own) else pipeline.before
-
-
-def predicts_untrained(classifier):
-    """Tell whether a classifier is fitted, or needs no fit."""
-    try:
-        check_is_fitted(classifier)
-    except NotFittedError:
-        return False
-    return True

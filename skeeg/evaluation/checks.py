@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
 from skeeg.datasets import warn_of_one_person_as_several
+from skeeg.plain import listed
 from skeeg.trials import as_trials, holds_epochs, warn_user
 
 
@@ -136,7 +137,7 @@ def check_folds(folds, y, metadata):
             subjects = metadata["subject"].iloc[np.r_[train, test]].unique().tolist()
             raise ValueError(
                 f"fold {k + 1} trains on one class, {classes.tolist()}: nothing can be learned. Leave these "
-                f"subjects or sessions out: {_some(subjects)}."
+                f"subjects or sessions out: {listed(subjects)}."
             )
         checked.append((train, test))
     if not checked:
@@ -183,11 +184,6 @@ def _warn_of_one_class(y, metadata):
     n_classes = metadata.assign(y=y).groupby("subject", sort=False)["y"].nunique()
     if len(single := n_classes.index[n_classes == 1].tolist()):
         warn_user(
-            f"subjects {_some(single)} have trials of one class: their accuracy tells how often it is "
+            f"subjects {listed(single)} have trials of one class: their accuracy tells how often it is "
             "answered, not how well classes are told apart. Leave them out"
         )
-
-
-def _some(values):
-    """The first ten."""
-    return ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")

@@ -14,7 +14,7 @@ from skeeg.evaluation.paired import NAMES_OF_TESTS
 from skeeg.evaluation.statistics import smallest_p
 from skeeg.evaluation.table import Table, dashed, mean_and_sd, one_line, print_p
 from skeeg.files import write_atomically
-from skeeg.plain import counted
+from skeeg.plain import counted, listed
 
 if TYPE_CHECKING:
     pass
@@ -301,7 +301,9 @@ class Comparison(OverSubjects):
             for (name, reason), rows in self.undefined(score).groupby(["pipeline", "reason"], sort=False):
                 people = rows["subject"].unique()
                 whom = (
-                    "" if len(people) == self.scores["subject"].nunique() else f" for subject {_some(people)}"
+                    ""
+                    if len(people) == self.scores["subject"].nunique()
+                    else f" for subject {listed(people)}"
                 )
                 lines.append(f"{score.name} of {one_line(name)} is undefined{whom}: {reason}")
         n_subjects = self.scores["subject"].nunique()
@@ -323,7 +325,3 @@ class Comparison(OverSubjects):
 def _limits(row, low, high, form):
     """An interval, or NaN."""
     return "nan" if np.isnan(row[low]) else f"[{form(row[low])}, {form(row[high])}]"
-
-
-def _some(values):
-    return ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")

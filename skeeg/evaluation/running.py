@@ -74,8 +74,7 @@ def fit_and_predict(pipeline, X, known, y, groups, classes, train, batches):
 
             start = time.perf_counter()
             pipeline = clone(pipeline)
-            if len(train):
-                pipeline.fit(X[train], y[train], **routed("fit", train))
+            pipeline.fit(X[train], y[train], **routed("fit", train))
             fold["fit_time"] = time.perf_counter() - start
             y_pred, proba = [], []
             for test in batches:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from skeeg.inspection.carrying import carry, unpacked
+from skeeg.inspection.carrying import carry, labels_of, unpacked
 from skeeg.inspection.electrodes import draw_topography, find_info
 from skeeg.inspection.spectra import half_amplitude_bands, magnitudes_of
-from skeeg.inspection.style import LINES, PALETTE, draw_legend, names_of
+from skeeg.inspection.style import color_of, draw_legend, figure_or_new, line_of, names_of, open_frame
 
 KINDS = ("gates", "channels", "windows")
 
@@ -110,9 +110,7 @@ def find_attention(estimator, X=None, y=None, *, groups=None):
     view, _ = carry(steps, X, groups)
     y = view.labels if y is None else y
     given = view.given.astype(np.float32)
-    y = classifier.predict(given) if y is None else np.asarray(y)
-    if len(y) != len(given):
-        raise ValueError(f"y has {len(y)} labels, X has {len(given)} trials")
+    y = labels_of(classifier.predict(given) if y is None else y, None, len(given))
     gates = classifier._forward(given, function="gates")
     classes = np.unique(y).tolist()
     means = np.array([gates[y == label].mean(axis=0) for label in classes])
@@ -220,10 +218,7 @@ class AttentionDisplay:
         -------
         AttentionDisplay
         """
-        if figure is None:
-            import matplotlib.pyplot as plt
-
-            figure = plt.figure()
+        figure = figure_or_new(figure)
         self.figure_ = figure
         figure.set_layout_engine("constrained")
         {"gates": self._draw_gates, "channels": self._draw_channels, "windows": self._draw_windows}[
@@ -273,7 +268,7 @@ class AttentionDisplay:
         handles = []
         for i, _ in enumerate(attention.classes):
             apart = 0.25 * (i - (len(means) - 1) / 2)
-            style = {"fmt": "o", "ms": 4, "lw": 1, "color": PALETTE[i % len(PALETTE)]}
+            style = {"fmt": "o", "ms": 4, "lw": 1, "color": color_of(i)}
             handles.append(axes[0].errorbar(place + apart, means[i], yerr=deviations[i], capsize=2, **style))
         axes[0].set(xlabel="Virtual channel", ylabel="Gate, mean and\nsd over trials")
         axes[0].set_xticks(place)
@@ -283,11 +278,11 @@ class AttentionDisplay:
         if varies:
             course = attention.weights.mean(axis=1)
             for i, of_class in enumerate(course):
-                axes[1].plot(attention.times, of_class, color=PALETTE[i % len(PALETTE)], ls=LINES[i // 7 % 3])
+                axes[1].plot(attention.times, of_class, color=color_of(i), ls=line_of(i))
             axes[1].set(xlabel="Time after the first sample (s)", ylabel="Gate, mean\nover channels")
             axes[1].grid(axis="y", color="0.9")
         for ax in axes:
-            ax.spines[["top", "right"]].set_visible(False)
+            open_frame(ax)
 
     def _draw_windows(self, figure):
         weights, edges = self.attention.weights, self.attention.times

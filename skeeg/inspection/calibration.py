@@ -6,7 +6,15 @@ from typing import Self
 
 import numpy as np
 
-from skeeg.inspection.style import LINES, MARKERS, PALETTE, draw_legend, means_and_whiskers
+from skeeg.inspection.style import (
+    axes_or_new,
+    color_of,
+    draw_legend,
+    line_of,
+    marker_of,
+    means_and_whiskers,
+    open_frame,
+)
 from skeeg.plain import counted
 
 #: Step of a curve -> label of the axis.
@@ -117,10 +125,7 @@ class CalibrationCurveDisplay:
         -------
         CalibrationCurveDisplay
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(7.6, 4.2), layout="constrained")
+        ax = axes_or_new(ax, 7.6, 4.2)
         self.ax_, self.figure_ = ax, ax.figure
         complete = self.accuracies.dropna(axis=1, how="all").dropna()
         names = list(dict.fromkeys(name for name, _ in self.accuracies))
@@ -137,9 +142,9 @@ class CalibrationCurveDisplay:
                 np.array([steps.index(step) for step in of_name]) + (i - (len(names) - 1) / 2) * apart,
                 means,
                 yerr=whiskers,
-                color=PALETTE[i % len(PALETTE)],
-                marker=MARKERS[i % len(MARKERS)],
-                ls=LINES[i // len(PALETTE) % len(LINES)],
+                color=color_of(i),
+                marker=marker_of(i),
+                ls=line_of(i),
                 ms=5,
                 lw=1.5,
                 capsize=2,
@@ -162,5 +167,5 @@ class CalibrationCurveDisplay:
         )
         ax.grid(axis="y", color="0.9")
         ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
+        open_frame(ax)
         return self

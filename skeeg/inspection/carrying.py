@@ -90,6 +90,40 @@ def unpacked(estimator):
     return steps
 
 
+def labels_of(y, known, n_trials, classes=None):
+    """Get the labels of trials, those that X knows where y is None, checked against a classifier's.
+
+    Parameters
+    ----------
+    y : array-like or None
+        Labels that were given.
+    known : ndarray or None
+        Those that X knows.
+    n_trials : int
+        Number of trials.
+    classes : ndarray or None, default=None
+        Labels that the classifier tells apart; None where they are not known.
+
+    Returns
+    -------
+    ndarray, shape (n_trials,)
+
+    Raises
+    ------
+    ValueError
+        When there are none, too few or too many, or others than the classifier's.
+    """
+    if y is None and known is None:
+        raise ValueError("no labels are known: give y")
+    y = np.asarray(known if y is None else y)
+    if len(y) != n_trials:
+        raise ValueError(f"y has {len(y)} labels, X has {n_trials} trials")
+    classes = None if classes is None else np.asarray(classes).tolist()
+    if classes is not None and (unknown := sorted(set(np.unique(y).tolist()) - set(classes), key=str)):
+        raise ValueError(f"y has labels {unknown} that are not in {classes}")
+    return y
+
+
 def carry(steps, X, groups=None):
     """Take trials through the first steps of a Pipeline, as far as they are linear.
 

@@ -54,21 +54,12 @@ def inspect(model, X, y, metadata, out, seed=0):
         When the model cannot be read, or does not fit the trials.
     """
     from skeeg.inspection.figures import write_figures
-    from skeeg.persistence import load
-    from skeeg.pretrained import load_pretrained
+    from skeeg.pretrained import open_decoder
 
-    path = Path(model)
-    if path.is_file():
-        decoder = load(path)
-    elif path.suffix or "/" in model:
-        raise ValueError(f"no file {model}")
-    else:
-        decoder = load_pretrained(
-            model, ch_names=X.ch_names, sfreq=X.sfreq, alignment="causal", verbose=False
-        )
+    decoder = open_decoder(model, X.ch_names, sfreq=X.sfreq, alignment="causal")
     unknown = sorted(set(y.tolist()) - set(decoder.classes_.tolist()), key=str)
     if unknown:
         raise ValueError(f"the trials have labels {unknown}, the decoder knows {decoder.classes_.tolist()}")
     decoder.predict(X[:1])  # raises what does not fit, before anything is drawn
     people = metadata["subject"].astype(str).to_numpy(dtype=str)
-    return write_figures(decoder, X, y, people, out, title=path.name, random_state=seed)
+    return write_figures(decoder, X, y, people, out, title=Path(model).name, random_state=seed)

@@ -7,7 +7,15 @@ from typing import Self
 
 import numpy as np
 
-from skeeg.inspection.style import BLUE, VERMILION, means_and_whiskers, names_of
+from skeeg.inspection.style import (
+    BLUE,
+    VERMILION,
+    axes_or_new,
+    figure_or_new,
+    means_and_whiskers,
+    names_of,
+    open_frame,
+)
 from skeeg.plain import counted
 
 
@@ -100,10 +108,7 @@ class PairedScoresDisplay:
         values = self.accuracies * (100 if self.percent else 1)
         n_subjects, n_pipelines = values.shape
         x = np.arange(n_pipelines)
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(max(4.5, 1.5 + 0.65 * n_pipelines), 4.5), layout="constrained")
+        ax = axes_or_new(ax, max(4.5, 1.5 + 0.65 * n_pipelines), 4.5)
         self.ax_, self.figure_ = ax, ax.figure
 
         faint = min(0.8, 0.25 + 4 / n_subjects)  # many subjects must not become a black patch
@@ -135,7 +140,7 @@ class PairedScoresDisplay:
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize="small")
         ax.grid(axis="y", color="0.9")
         ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
+        open_frame(ax)
         return self
 
 
@@ -219,10 +224,7 @@ class ConfusionMatricesDisplay:
         """
         from sklearn.metrics import ConfusionMatrixDisplay
 
-        if figure is None:
-            import matplotlib.pyplot as plt
-
-            figure = plt.figure()
+        figure = figure_or_new(figure)
         self.figure_ = figure
         n_columns = min(4, max(1, len(self.matrices)))
         n_rows = max(1, math.ceil(len(self.matrices) / n_columns))

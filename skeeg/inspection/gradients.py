@@ -12,9 +12,9 @@ from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from skeeg.inspection.carrying import carry, unpacked
+from skeeg.inspection.carrying import carry, labels_of, unpacked
 from skeeg.inspection.electrodes import draw_topography, find_info
-from skeeg.inspection.style import LINES, PALETTE, draw_legend, names_of
+from skeeg.inspection.style import color_of, draw_legend, figure_or_new, line_of, names_of, open_frame
 from skeeg.plain import plain
 
 METHODS = ("integrated_gradients", "gradient_x_input", "smoothgrad")
@@ -160,13 +160,7 @@ def find_attributions(
             "skeeg.inspection.find_importance asks any classifier"
         )
     view, _ = carry(steps, X, groups)
-    y = view.labels if y is None else np.asarray(y)
-    if y is None:
-        raise ValueError("no labels are known: give y")
-    if len(y) != len(view.given):
-        raise ValueError(f"y has {len(y)} labels, X has {len(view.given)} trials")
-    if unknown := sorted(set(np.unique(y).tolist()) - set(network.classes_.tolist())):
-        raise ValueError(f"y has labels {unknown} that are not in {network.classes_.tolist()}")
+    y = labels_of(y, view.labels, len(view.given), network.classes_)
     settings = method, plain(n_steps), plain(random_state)
     maps, spectra = _contributions(network, network.module_, view, y, *settings)
     classes = [label for label in network.classes_.tolist() if (y == label).any()]
@@ -342,10 +336,7 @@ class AttributionsDisplay:
         -------
         AttributionsDisplay
         """
-        if figure is None:
-            import matplotlib.pyplot as plt
-
-            figure = plt.figure()
+        figure = figure_or_new(figure)
         self.figure_, found = figure, self.attributions
         rows = {"trained": found.topographies.to_numpy(), **found.random_topographies}
         n_classes = len(found.classes)
@@ -376,8 +367,8 @@ class AttributionsDisplay:
         width = max(1, round(0.1 * len(found.courses) / found.courses.index[-1]))
         for i, label in enumerate(found.classes):
             style = {
-                "color": PALETTE[i % len(PALETTE)],
-                "ls": LINES[i // len(PALETTE) % len(LINES)],
+                "color": color_of(i),
+                "ls": line_of(i),
                 "lw": 1.3,
             }
             handles.append(spectrum.plot(hertz, found.spectra[label], **style)[0])
@@ -387,7 +378,7 @@ class AttributionsDisplay:
         course.set(xlabel="Time after the first sample (s)", ylabel="Evidence a sample")
         for ax in (spectrum, course):
             ax.axhline(0, color="0.4", lw=0.8)
-            ax.spines[["top", "right"]].set_visible(False)
+            open_frame(ax)
             ax.ticklabel_format(axis="y", scilimits=(-2, 3))
         draw_legend(spectrum, handles, names_of(found.classes), frameon=False, fontsize="small")
         title = "\n".join(filter(None, [self.title, found.method.replace("_", " ")]))

@@ -8,15 +8,16 @@ from numbers import Integral, Real
 import numpy as np
 import sklearn
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
-from scipy.stats import t
 from sklearn.metrics import check_scoring, get_scorer
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
+from skeeg.inspection.carrying import labels_of
 from skeeg.inspection.electrodes import draw_topography, find_info
-from skeeg.inspection.style import BLUE
+from skeeg.inspection.style import BLUE, figure_or_new, half_interval, open_frame
+from skeeg.plain import counted
 from skeeg.trials import EEGArray, as_trials, check_groups
 
 #: Bands in Hz that ``by="band"`` takes away by default.
@@ -169,14 +170,8 @@ def find_importance(
 
     check_is_fitted(estimator)
     trials = as_trials(X, dtype=[np.float64, np.float32])
-    data, y = trials.data, trials.labels if y is None else np.asarray(y)
-    if y is None:
-        raise ValueError("no labels are known: give y")
-    if len(y) != len(data):
-        raise ValueError(f"y has {len(y)} labels, X has {len(data)} trials")
-    known = getattr(estimator, "classes_", None)
-    if known is not None and (unknown := sorted({*np.unique(y).tolist()} - {*known.tolist()}, key=str)):
-        raise ValueError(f"y has labels {unknown} that are not in {known.tolist()}")
+    data = trials.data
+    y = labels_of(y, trials.labels, len(data), getattr(estimator, "classes_", None))
     people = np.zeros(len(data), int) if groups is None else check_groups(groups, data)
     rate = trials.sfreq or sfreq
     parts = _parts(by, trials, channels, bands, n_windows, rate)
@@ -195,9 +190,11 @@ def find_importance(
         return _scores(estimator, changed, y, people, rows, scoring)
 
     whole = score(data)
-    lost = {}
+    lost, filtered = {}, {}
     for label, (chosen, band, window) in parts.items():
-        part = _part(data, chosen, band, window, rate)
+        if band is not None and band not in filtered:
+            filtered = {band: band_part(data, band, rate)}  # its windows follow each other
+        part = _part(filtered.get(band, data), chosen, window, rate)
         found = []
         for order in others:
             changed = np.array(data)
@@ -223,9 +220,7 @@ def _summary(of_people, whole):
 
     n_people = len(of_people)
     mean = of_people.mean(axis=0).to_numpy()
-    half = np.full(len(mean), np.nan)
-    if n_people > 1:
-        half = t.ppf(0.975, n_people - 1) * of_people.std(axis=0, ddof=1).to_numpy() / np.sqrt(n_people)
+    half = half_interval(of_people.to_numpy())
     return pd.DataFrame(
         {
             "part": list(of_people.columns),
@@ -328,11 +323,9 @@ def _named(bands, sfreq, given):
     return bands
 
 
-def _part(data, channels, band, window, sfreq):
-    """What channels, a band and a window leave of trials: (n_trials, len(channels), n_times)."""
+def _part(data, channels, window, sfreq):
+    """What channels and a window leave of trials: (n_trials, len(channels), n_times)."""
     part = data[:, channels]
-    if band is not None:
-        part = band_part(part, band, sfreq)
     if window is not None:
         part = part * _weights_of_window(window, part.shape[2], sfreq).astype(part.dtype)
     return part
@@ -460,10 +453,7 @@ class ImportanceDisplay:
         -------
         ImportanceDisplay
         """
-        if figure is None:
-            import matplotlib.pyplot as plt
-
-            figure = plt.figure()
+        figure = figure_or_new(figure)
         self.figure_ = figure
         figure.set_layout_engine("constrained")
         if self.importance.by == "band-time":
@@ -471,8 +461,7 @@ class ImportanceDisplay:
         else:
             self._draw_bars(figure)
         whole = 100 * self.importance.scores.mean()
-        n_people = len(self.importance.scores)
-        note = f"whole trials: {whole:.1f} points, {n_people} {'people' if n_people > 1 else 'person'}"
+        note = f"whole trials: {whole:.1f} points, {counted(len(self.importance.scores), 'person')}"
         figure.suptitle("\n".join(filter(None, [self.title, note])), fontsize="medium", parse_math=False)
         return self
 
@@ -506,7 +495,7 @@ class ImportanceDisplay:
         ax.set_yticks(rows, [str(part) for part in table["part"]], fontsize="small", parse_math=False)
         interval = ", 95 % CI over people" if np.isfinite(ends).all() else ""
         ax.set(xlabel=f"Score lost (points){interval}", ylim=(-0.6, len(table) - 0.4))
-        ax.spines[["top", "right"]].set_visible(False)
+        open_frame(ax)
 
     def _draw_grid(self, figure):
         table = self.importance.table

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from skeeg.inspection.style import LINES, PALETTE, draw_legend, means_and_whiskers
+from skeeg.inspection.style import axes_or_new, color_of, draw_legend, line_of, means_and_whiskers, open_frame
+from skeeg.plain import counted
 
 _MOST_BANDS = 3  # that can be told apart
 
@@ -72,8 +73,8 @@ class LiveAccuracyDisplay:
         }
         windows = result.windows.groupby("pipeline")["window"].max().to_dict()
         n = result.windows["person"].nunique()
-        title = f"{n} {'person' if n == 1 else 'people'}"
-        return cls(accuracies, chance=1 / len(result.classes), windows=windows, title=title).plot(ax=ax)
+        chance, title = 1 / len(result.classes), counted(n, "person")
+        return cls(accuracies, chance=chance, windows=windows, title=title).plot(ax=ax)
 
     def plot(self, ax=None):
         """Draw the figure.
@@ -87,10 +88,7 @@ class LiveAccuracyDisplay:
         -------
         LiveAccuracyDisplay
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(7.6, 4.2), layout="constrained")
+        ax = axes_or_new(ax, 7.6, 4.2)
         self.ax_, self.figure_ = ax, ax.figure
         self.lines_ = {}
         bands = len(self.accuracies) <= _MOST_BANDS
@@ -98,8 +96,8 @@ class LiveAccuracyDisplay:
             complete = accuracies.dropna()
             times = complete.index.to_numpy(dtype=float)
             means, whiskers = means_and_whiskers(100 * complete.to_numpy(dtype=float).T)
-            color = PALETTE[i % len(PALETTE)]
-            (line,) = ax.plot(times, means, color=color, ls=LINES[i // len(PALETTE) % len(LINES)], lw=1.8)
+            color = color_of(i)
+            (line,) = ax.plot(times, means, color=color, ls=line_of(i), lw=1.8)
             self.lines_[name] = line
             if bands and complete.shape[1] > 1:
                 ax.fill_between(
@@ -122,5 +120,5 @@ class LiveAccuracyDisplay:
         )
         ax.grid(axis="y", color="0.9")
         ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
+        open_frame(ax)
         return self

@@ -6,11 +6,11 @@ import numpy as np
 from scipy.fft import next_fast_len, rfft, rfftfreq
 from sklearn.pipeline import FeatureUnion
 
-from skeeg.inspection.carrying import View, carry, unpacked
+from skeeg.inspection.carrying import View, carry, labels_of, unpacked
 from skeeg.inspection.electrodes import draw_topography, find_info
 from skeeg.inspection.spatial import Components, components_of
 from skeeg.inspection.spectra import half_amplitude_bands
-from skeeg.inspection.style import names_of
+from skeeg.inspection.style import figure_or_new, names_of
 from skeeg.trials import check_groups
 
 _TRIALS_AT_A_TIME = 32
@@ -154,10 +154,8 @@ def find_patterns(estimator, X, y=None, *, groups=None, joint=False):
     import pandas as pd
 
     view, rest = carry(unpacked(estimator), X, groups)
-    y = view.labels if y is None else y
-    n_trials = len(view.given)
-    if y is not None and len(y) != n_trials:
-        raise ValueError(f"y has {len(y)} labels, X has {n_trials} trials")
+    if y is not None or view.labels is not None:
+        y = labels_of(y, view.labels, len(view.given))
     groups = None if groups is None else check_groups(groups, view.given)
     parts = []
     for of_view, components in _parts(view, rest, groups):
@@ -368,10 +366,7 @@ class PatternsDisplay:
         -------
         PatternsDisplay
         """
-        if figure is None:
-            import matplotlib.pyplot as plt
-
-            figure = plt.figure()
+        figure = figure_or_new(figure)
         self.figure_ = figure
         n_columns = min(6, len(self.chosen))
         n_rows = -(-len(self.chosen) // n_columns)

@@ -6,7 +6,18 @@ from typing import Self
 
 import numpy as np
 
-from skeeg.inspection.style import BELOW, BLUE, MARKERS, PALETTE, VERMILION, draw_legend, names_of
+from skeeg.inspection.style import (
+    BELOW,
+    BLUE,
+    PALETTE,
+    VERMILION,
+    axes_or_new,
+    color_of,
+    draw_legend,
+    marker_of,
+    names_of,
+    open_frame,
+)
 
 
 class SubjectScoresDisplay:
@@ -82,11 +93,7 @@ class SubjectScoresDisplay:
         order = self.scores.mean(axis=1).sort_values(kind="stable").index
         values = self.scores.loc[order].to_numpy(dtype=float) * (100 if self.percent else 1)
         n_subjects, n_pipelines = values.shape
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            size = (2.2 + 0.5 * n_pipelines, 1.8 + 0.22 * n_subjects)
-            _, ax = plt.subplots(figsize=size, layout="constrained")
+        ax = axes_or_new(ax, 2.2 + 0.5 * n_pipelines, 1.8 + 0.22 * n_subjects)
         self.ax_, self.figure_ = ax, ax.figure
         # cividis grows in lightness alone for any colour vision, and in print
         self.image_ = ax.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto")
@@ -183,11 +190,7 @@ class CriticalDifferenceDisplay:
         ) else list(range(n))  # fmt: skip
         spans = [(k, end) for k, end in enumerate(ends) if end > k and (k == 0 or ends[k - 1] < end)]
         self.groups_ = [tuple(ranks.index[k : end + 1]) for k, end in spans]
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            size = (5.6, 1.3 + 0.26 * n + 0.12 * len(spans))
-            _, ax = plt.subplots(figsize=size, layout="constrained")
+        ax = axes_or_new(ax, 5.6, 1.3 + 0.26 * n + 0.12 * len(spans))
         self.ax_, self.figure_ = ax, ax.figure
         top = 0.35 * len(spans) + 0.8
         for i, (k, end) in enumerate(spans):
@@ -299,10 +302,7 @@ class TimeDisplay:
         """
         from matplotlib.ticker import LogLocator
 
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(5.0, 4.4), layout="constrained")
+        ax = axes_or_new(ax, 5.0, 4.4)
         self.ax_, self.figure_ = ax, ax.figure
         self.points_ = {}
         known = self.summary.dropna(subset=[self.column, "fit_time"])
@@ -311,8 +311,8 @@ class TimeDisplay:
             (self.points_[name],) = ax.plot(
                 max(row["fit_time"], 1e-3),  # a logarithm has no zero
                 row[self.column] * (100 if self.percent else 1),
-                color=PALETTE[i % len(PALETTE)],
-                marker=MARKERS[i % len(MARKERS)],
+                color=color_of(i),
+                marker=marker_of(i),
                 fillstyle=filled,
                 ls="none",
                 ms=8,
@@ -325,5 +325,5 @@ class TimeDisplay:
         draw_legend(ax, list(self.points_.values()), list(self.points_), **BELOW)
         ax.grid(color="0.9")
         ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
+        open_frame(ax)
         return self

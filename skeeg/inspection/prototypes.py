@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from skeeg.inspection.carrying import carry, unpacked
-from skeeg.inspection.style import MARKERS, PALETTE, draw_legend, names_of
+from skeeg.inspection.carrying import carry, labels_of, unpacked
+from skeeg.inspection.style import axes_or_new, color_of, draw_legend, marker_of, names_of, open_frame
 from skeeg.modules.losses import DualPrototypeLoss
 
 
@@ -89,13 +89,7 @@ def find_prototypes(estimator, X, y=None, *, groups=None):
     if not hasattr(getattr(network, "module_", None), "forward_features"):
         raise ValueError(f"{type(network).__name__} has no features and prototypes; skeeg's networks have")
     view, _ = carry(steps, X, groups)
-    y = view.labels if y is None else np.asarray(y)
-    if y is None:
-        raise ValueError("no labels are known: give y")
-    if len(y) != len(view.given):
-        raise ValueError(f"y has {len(y)} labels, X has {len(view.given)} trials")
-    if unknown := sorted(set(np.unique(y).tolist()) - set(network.classes_.tolist())):
-        raise ValueError(f"y has labels {unknown} that are not in {network.classes_.tolist()}")
+    y = labels_of(y, view.labels, len(view.given), network.classes_)
     if len(np.unique(y)) < len(network.classes_):
         raise ValueError(f"y has trials of {np.unique(y).tolist()} alone, of {network.classes_.tolist()}")
     module, trained = network.module_, network.loss in ("dual_prototype", DualPrototypeLoss)
@@ -186,10 +180,7 @@ class PrototypesDisplay:
         from sklearn.base import clone
         from sklearn.decomposition import PCA
 
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
+        ax = axes_or_new(ax, 5.2, 4.4)
         self.ax_, self.figure_ = ax, ax.figure
         found = self.prototypes
         plane = PCA(2, random_state=0) if self.transformer is None else clone(self.transformer)
@@ -203,11 +194,11 @@ class PrototypesDisplay:
         handles, names = [], []
         for i, label in enumerate(found.classes):
             own = self.points_[found.labels == label]
-            style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
+            style = {"color": color_of(i), "marker": marker_of(i)}
             handles.append(ax.scatter(*own.T, s=14, alpha=0.55, lw=0, **style))
             names.append(label)
         for i, goal in enumerate(goals):
-            style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
+            style = {"color": color_of(i), "marker": marker_of(i)}
             size = 70 + 130 * (
                 len(goals) - 1 - i
             )  # smaller ones on larger: of those at one place, all are seen
@@ -219,7 +210,7 @@ class PrototypesDisplay:
             directions *= reach / max(np.linalg.norm(directions, axis=1).max(), 1e-12)
             middle = self.points_.mean(axis=0)
             for i, direction in enumerate(directions):
-                arrow = {"arrowstyle": "-|>", "lw": 2, "color": PALETTE[i % len(PALETTE)]}
+                arrow = {"arrowstyle": "-|>", "lw": 2, "color": color_of(i)}
                 ax.annotate("", middle + direction, middle, arrowprops=arrow)
             ax.update_datalim(middle + directions)  # an arrow that ends outside is not drawn
             ax.autoscale_view()
@@ -233,5 +224,5 @@ class PrototypesDisplay:
         ax.set_title("\n".join(filter(None, [self.title, note])), fontsize="medium", parse_math=False)
         draw_legend(ax, handles, names_of(names), frameon=False, fontsize="small", loc="upper left",
                     bbox_to_anchor=(1, 1))  # fmt: skip
-        ax.spines[["top", "right"]].set_visible(False)
+        open_frame(ax)
         return self

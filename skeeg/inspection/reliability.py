@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from skeeg.inspection.style import BELOW, LINES, MARKERS, PALETTE, draw_legend
+from skeeg.inspection.style import BELOW, axes_or_new, color_of, draw_legend, line_of, marker_of, open_frame
 
 
 def _sure_and_right(y, probabilities, classes):
@@ -130,10 +130,7 @@ class ReliabilityDisplay:
         -------
         ReliabilityDisplay
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+        ax = axes_or_new(ax, 7.2, 4.4)
         self.ax_, self.figure_ = ax, ax.figure
         self.lines_ = {}
         low = 100 * self.chance
@@ -142,9 +139,9 @@ class ReliabilityDisplay:
             (self.lines_[name],) = ax.plot(
                 100 * bins[:, 0],
                 100 * bins[:, 1],
-                color=PALETTE[i % len(PALETTE)],
-                marker=MARKERS[i % len(MARKERS)],
-                ls=LINES[i // len(PALETTE) % len(LINES)],
+                color=color_of(i),
+                marker=marker_of(i),
+                ls=line_of(i),
                 ms=5,
                 lw=1.5,
             )
@@ -156,7 +153,7 @@ class ReliabilityDisplay:
             text.set_text(f"{text.get_text()}, off by {100 * error:.1f} %")
         ax.grid(color="0.9")
         ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
+        open_frame(ax)
         return self
 
 
@@ -234,10 +231,7 @@ class AccuracyRejectionDisplay:
         -------
         AccuracyRejectionDisplay
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+        ax = axes_or_new(ax, 7.2, 4.4)
         self.ax_, self.figure_ = ax, ax.figure
         self.lines_ = {}
         for i, (name, curve) in enumerate(self.curves.items()):
@@ -245,8 +239,8 @@ class AccuracyRejectionDisplay:
             (self.lines_[name],) = ax.plot(
                 100 * enough[:, 0],
                 100 * enough[:, 1],
-                color=PALETTE[i % len(PALETTE)],
-                ls=LINES[i // len(PALETTE) % len(LINES)],
+                color=color_of(i),
+                ls=line_of(i),
                 lw=1.8,
             )
         chance = ax.axhline(100 * self.chance, color="0.4", ls="--", lw=1)
@@ -261,5 +255,5 @@ class AccuracyRejectionDisplay:
         )
         ax.grid(color="0.9")
         ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
+        open_frame(ax)
         return self

@@ -7,14 +7,14 @@ import warnings
 import numpy as np
 import sklearn
 from joblib import Parallel, delayed
-from scipy.stats import t
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from skeeg.inspection.carrying import labels_of
 from skeeg.inspection.importance import band_part, predict_with_groups
-from skeeg.inspection.style import BLUE, VERMILION
+from skeeg.inspection.style import BLUE, GREEN, VERMILION, figure_or_new, half_interval, open_frame
 from skeeg.trials import EEGArray, as_trials, channel_key, check_groups
 
 SLOW = (0.0, 4.0)  # Hz: what eyes and electrodes do
@@ -162,9 +162,7 @@ def audit(
         groups = np.asarray(metadata["subject"])
     if y is None or groups is None:
         raise ValueError("give " + " and ".join(["y"] * (y is None) + ["groups"] * (groups is None)))
-    groups = check_groups(groups, data)
-    if len(y) != len(data):
-        raise ValueError(f"y has {len(y)} labels, X has {len(data)} trials")
+    groups, y = check_groups(groups, data), labels_of(y, None, len(data))
     if metadata is not None and len(metadata) != len(data):
         raise ValueError(f"metadata has {len(metadata)} rows, X has {len(data)} trials; give each its row")
     people, counts = np.unique(groups, return_counts=True)
@@ -324,9 +322,7 @@ def _said(name, alone, lost, chance, meant):
     """One row of the table; NaN for what has no meaning."""
     row = {"shortcut": name}
     for column, values in (("alone", alone), ("lost", lost)):
-        mean, half = float(np.mean(values)), np.nan
-        if np.size(values) > 1:
-            half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+        mean, half = float(np.mean(values)), float(half_interval(np.atleast_1d(values)))
         row |= {column: mean, f"{column}_low": mean - half, f"{column}_high": mean + half}
     row["speaks"] = bool(row["alone_low"] > chance or row["lost_low"] > 0)
     row["meant"] = meant
@@ -341,11 +337,7 @@ def _about_people_and_order(of_people, y, groups, metadata, chance):
     row = _said(
         "the best person", np.nan, np.nan, chance, f"person {best}: the mean without them, and its interval"
     )
-    half = (
-        t.ppf(0.975, len(others) - 1) * others.std(ddof=1) / np.sqrt(len(others))
-        if len(others) > 1
-        else np.nan
-    )
+    half = half_interval(others.to_numpy())
     lost = float(score.mean() - others.mean())
     row |= {"alone": float(score[best]), "lost": lost}
     row["speaks"] = bool(score.mean() > chance and not others.mean() - half > chance)
@@ -445,10 +437,7 @@ class AuditDisplay:
         -------
         AuditDisplay
         """
-        if figure is None:
-            import matplotlib.pyplot as plt
-
-            figure = plt.figure()
+        figure = figure_or_new(figure)
         self.figure_, table = figure, self.audit.table
         figure.set_layout_engine("constrained")
         figure.set_size_inches(7.0, 1.7 + 0.38 * len(table))
@@ -464,9 +453,9 @@ class AuditDisplay:
                 ax.plot([100 * low, 100 * high], [place, place], color=color, lw=1.8)
                 ax.plot(100 * row[column], place, "D" if row["speaks"] else "o", color=color, ms=6)
             ax.grid(axis="x", color="0.92")
-            ax.spines[["top", "right"]].set_visible(False)
+            open_frame(ax)
         marks.append(self.axes_[0].axvline(100 * self.audit.chance, color="0.3", ls="--", lw=1))
-        marks.append(self.axes_[0].axvline(100 * self.audit.score, color="#009E73", lw=1.4))
+        marks.append(self.axes_[0].axvline(100 * self.audit.score, color=GREEN, lw=1.4))
         self.axes_[1].axvline(0, color="0.3", lw=1, ls="--")
         for color, shape in ((VERMILION, "D"), (BLUE, "o")):
             marks.append(self.axes_[0].plot([], [], shape, color=color, ms=6)[0])

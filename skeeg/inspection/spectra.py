@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skeeg.inspection.carrying import unpacked
-from skeeg.inspection.style import VERMILION
+from skeeg.inspection.style import GREEN, VERMILION, axes_or_new
 
 _STEPS = 2048  # between 0 and half of the sampling rate
 _HALF = 0.5  # of the largest magnitude: -6 dB
@@ -233,11 +233,7 @@ class SpectraDisplay:
         SpectraDisplay
         """
         n_filters = len(self.bands)
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            height = min(6.5, 1.6 + 0.22 * max(n_filters, 6))
-            _, ax = plt.subplots(figsize=(5.6, height), layout="constrained")
+        ax = axes_or_new(ax, 5.6, min(6.5, 1.6 + 0.22 * max(n_filters, 6)))
         self.ax_, self.figure_ = ax, ax.figure
         order = self.bands[["low", "high"]].mean(axis=1).sort_values(kind="stable").index.to_numpy()
         hertz = self.spectra.index.to_numpy()
@@ -258,10 +254,8 @@ class SpectraDisplay:
         )
         rows = np.arange(n_filters)
         if self.before is not None:
-            ax.hlines(
-                rows + 0.25, *self.before.loc[order, ["low", "high"]].to_numpy().T, color="#009E73", lw=1.5
-            )
-            ax.plot([], [], color="#009E73", lw=1.5, label="−6 dB band before training")
+            ax.hlines(rows + 0.25, *self.before.loc[order, ["low", "high"]].to_numpy().T, color=GREEN, lw=1.5)
+            ax.plot([], [], color=GREEN, lw=1.5, label="−6 dB band before training")
         ax.hlines(rows, *self.bands.loc[order, ["low", "high"]].to_numpy().T, color=VERMILION, lw=2)
         label = "−6 dB band" + (" after training" if self.before is not None else "")
         ax.plot([], [], color=VERMILION, lw=2, label=label)

@@ -6,7 +6,7 @@ import numpy as np
 
 #: The Okabe-Ito palette without its yellow: told apart with any colour vision; the first two also in grey.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-BLUE, VERMILION = PALETTE[:2]
+BLUE, VERMILION, GREEN = PALETTE[:3]
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # a second way to tell them apart, in print and in grey
 LINES = ("-", "--", ":")
 
@@ -14,6 +14,44 @@ LINES = ("-", "--", ":")
 BELOW = {"loc": "upper center", "bbox_to_anchor": (0.45, -0.2), "ncols": 2, "frameon": False, "fontsize": 8}
 
 _LONGEST = 28  # letters of a name in a figure
+
+
+def axes_or_new(ax, width, height):
+    """Axes to draw on: those that were given, or new ones of so many inches."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    return ax
+
+
+def figure_or_new(figure):
+    """An empty figure to draw on: the one that was given, or a new one."""
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure()
+    return figure
+
+
+def color_of(i):
+    """Colour of the i-th thing that is drawn."""
+    return PALETTE[i % len(PALETTE)]
+
+
+def marker_of(i):
+    """Marker of the i-th thing that is drawn."""
+    return MARKERS[i % len(MARKERS)]
+
+
+def line_of(i):
+    """How the line of the i-th thing is broken, where colours are used up."""
+    return LINES[i // len(PALETTE) % len(LINES)]
+
+
+def open_frame(ax):
+    """Leave away the upper and the right side of the frame."""
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def names_of(values):
@@ -51,6 +89,27 @@ def draw_legend(target, handles, names, **where):
     return legend
 
 
+def half_interval(values):
+    """Get half of the 95 % confidence interval of means over people, Student's t.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_people, ...)
+        Values of each person.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        NaN for one person.
+    """
+    from scipy.stats import t
+
+    n = len(values)
+    if n < 2:
+        return np.full(np.shape(values)[1:], np.nan)
+    return t.ppf(0.975, n - 1) * np.std(values, axis=0, ddof=1) / np.sqrt(n)
+
+
 def means_and_whiskers(percent, *, bounded=True):
     """Get means over subjects and the lengths of whiskers to their 95 % confidence interval, Student's t.
 
@@ -68,13 +127,11 @@ def means_and_whiskers(percent, *, bounded=True):
     whiskers : ndarray, shape (2, n_columns)
         Down and up from the mean; they end at 0 and 100, which no accuracy passes. 0 for one subject.
     """
-    from scipy.stats import t
-
     n = len(percent)
     if n == 0:
         return np.full(percent.shape[1], np.nan), np.zeros((2, percent.shape[1]))
     means = percent.mean(axis=0)
-    half = t.ppf(0.975, n - 1) * percent.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros(len(means))
+    half = half_interval(percent) if n > 1 else np.zeros(len(means))
     if not bounded:
         return means, np.array([half, half])
     return means, np.array([np.minimum(half, means), np.minimum(half, 100 - means)])

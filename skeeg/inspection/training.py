@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from skeeg.inspection.style import BLUE, VERMILION
+from skeeg.inspection.style import BLUE, VERMILION, axes_or_new
 
 
 class TrainingDisplay:
@@ -99,10 +99,7 @@ class TrainingDisplay:
         -------
         TrainingDisplay
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+        ax = axes_or_new(ax, 6, 4)
         self.ax_, self.figure_ = ax, ax.figure
         epochs = self.history["epoch"]
         self.lines_ = {}

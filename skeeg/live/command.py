@@ -12,6 +12,7 @@ import numpy as np
 
 from skeeg.live.decoder import LiveDecoder
 from skeeg.live.lsl import LSLOutlet, LSLSource, follow
+from skeeg.pretrained import open_decoder
 
 
 def live(arguments, say, error):
@@ -33,7 +34,7 @@ def live(arguments, say, error):
     """
     try:
         source = _Recording(arguments.replay) if arguments.replay else LSLSource(arguments.stream)
-        pipeline = _pipeline(arguments.model, source.ch_names)
+        pipeline = open_decoder(arguments.model, source.ch_names)
         decoder = LiveDecoder(
             pipeline,
             sfreq=source.sfreq,
@@ -78,17 +79,6 @@ def live(arguments, say, error):
             )
             print(f"note: {said}, or notes", file=sys.stderr)
     return 0 if n_decoded else 1
-
-
-def _pipeline(model, ch_names):
-    """A fitted pipeline: of a file, or a decoder of the wheel that fits the channels."""
-    if Path(model).is_file():
-        from skeeg.persistence import load
-
-        return load(model)
-    from skeeg.pretrained import load_pretrained
-
-    return load_pretrained(model, ch_names=ch_names, verbose=False)
 
 
 def _described(source, decoder):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skeeg.evaluation.scoring import information
 from skeeg.live.decoder import LiveDecoder
 from skeeg.trials import MICROVOLTS_PER_VOLT
 
@@ -262,7 +263,7 @@ class LiveResult:
                     "right (%)": 100 * right,
                     "time (s)": np.median(times) if times else np.nan,
                     "false/min": self._false_activations(of_person[of_person["cue"].isna()]),
-                    "ITR (bits/min)": 60 * share * _bits(right, len(self.classes)) / mean_time
+                    "ITR (bits/min)": 60 * share * information(right, len(self.classes)) / mean_time
                     if decided
                     else 0.0,
                 }
@@ -304,15 +305,3 @@ class LiveResult:
         formats = {column: f"{{:.{digits.get(column, 1)}f}}".format for column in table}
         head = f"{n} people, {len(self.classes)} classes, a window each {self.step:g} s"
         return f"{head}\n\n{table.to_string(formatters=formats, index_names=False)}"
-
-
-def _bits(right, n_classes):
-    """Bits of a decision among classes, right in that share of cases."""
-    if not right > 1 / n_classes:
-        return 0.0
-    wrong = 1 - right
-    return (
-        np.log2(n_classes)
-        + right * np.log2(right)
-        + (wrong * np.log2(wrong / (n_classes - 1)) if wrong else 0)
-    )

@@ -10,7 +10,8 @@ and what the eyes may have to do with it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sklearn.pipeline import Pipeline
 
@@ -185,3 +186,33 @@ def load_pretrained(
     aligner = shipped["euclideanalignment"].set_params(mode=alignment, update=update)
     network = shipped[-1].set_params(pretrained=decoder.name, **_FINE_TUNING)
     return Pipeline([("recording", recording), ("alignment", aligner), ("network", network)])
+
+
+def open_decoder(model, ch_names, **options) -> Any:
+    """Get what a user names in the command: a file's pipeline, or a decoder of the wheel.
+
+    Parameters
+    ----------
+    model : str
+        Path of a file of :func:`skeeg.save`, or name of :func:`load_pretrained`.
+    ch_names : sequence of str
+        Channels of the recordings.
+    **options
+        Of :func:`load_pretrained`.
+
+    Returns
+    -------
+    classifier
+        Fitted.
+
+    Raises
+    ------
+    ValueError
+        When there is no such file or decoder, or the channels do not fit.
+    """
+    path = Path(model)
+    if path.is_file():
+        return load(path)
+    if path.suffix or "/" in model:
+        raise ValueError(f"no file {model}")
+    return load_pretrained(model, ch_names=ch_names, verbose=False, **options)
