@@ -201,12 +201,6 @@ class ConformalClassifier(Routes, MetaEstimatorMixin, ClassifierMixin, BaseEstim
         """Get the accuracy of the most probable labels."""
         return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
-
 
 def _of(groups, rows):
     return {} if groups is None else {"groups": groups[rows]}

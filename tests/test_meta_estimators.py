@@ -60,6 +60,11 @@ def test_rows_are_trials():
     assert isinstance(frame, pd.DataFrame)
     assert frame.columns[[0, 149]].tolist() == ["C3_0", "C4_49"]
     np.testing.assert_array_equal(Unflatten(3).fit_transform(frame), X)
+    np.testing.assert_array_equal(Unflatten(ch_names=np.array(NAMES)).fit_transform(frame), X)
+    with pytest.raises(
+        ValueError, match=r"columns of X are of \['C3', 'Cz', 'C4'\]: give names in that order"
+    ):
+        Unflatten(ch_names=["C4", "Cz", "C3"]).fit(frame)
     direct = network().fit(X, y).predict_proba(X)
     np.testing.assert_array_equal(of_rows().fit(table, y).predict_proba(table), direct)
 

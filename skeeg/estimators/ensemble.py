@@ -168,9 +168,3 @@ class SeedEnsemble(Routes, Kept, ClassifierMixin, BaseEstimator):
     def _for_estimator(self, caller, callee, params):
         enabled = get_config()["enable_metadata_routing"]
         return self._handed_on(caller, callee, params) if enabled else params
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags

@@ -1,4 +1,4 @@
-"""Classifiers around a classifier: metadata, such as who trials are from, reach the one inside."""
+"""Classifiers around a classifier of trials: metadata, such as who they are from, reach the one inside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 
 class Routes:
-    """Hands metadata on to ``estimator``: to its ``fit``, and of any prediction to its ``predict_proba``."""
+    """Takes trials, and hands metadata on to ``estimator``, whose ``predict_proba`` makes all predictions."""
 
     _routes = (("fit", "fit"), ("predict", "predict_proba"), ("predict_proba", "predict_proba"))
 
@@ -30,3 +30,9 @@ class Routes:
     def _handed_on(self, caller, callee, params):
         """What of the metadata of a method is for one of the estimator's."""
         return process_routing(self, caller, **params).estimator[callee] if params else {}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags

@@ -107,8 +107,8 @@ class Unflatten(Kept, TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     Raises
     ------
     ValueError
-        In ``fit``, when the columns are no whole trials: what stands between the two may select rows, not
-        columns.
+        In ``fit``, when the columns are no whole trials (what stands between the two may select rows, not
+        columns), or are named in another order than ``ch_names``.
 
     Notes
     -----
@@ -163,6 +163,13 @@ class Unflatten(Kept, TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             raise ValueError(
                 f"X has {n_columns} columns, which are no trials of {n_chans} channels: steps after Flatten "
                 "may select rows, but not columns (max_features=1.0 in BaggingClassifier)"
+            )
+        told = getattr(self, "feature_names_in_", np.array([]))[:: n_columns // n_chans]
+        told = [name.rpartition("_")[0] for name in told]
+        named = [] if self.ch_names is None else list(map(str, self.ch_names))
+        if told != named and sorted(told) == sorted(named):
+            raise ValueError(
+                f"ch_names={named}, but the columns of X are of {told}: give names in that order"
             )
         self.n_chans_ = int(n_chans)
         return self
